@@ -1,0 +1,65 @@
+# The front door of the workbook. `make` alone prints this list.
+
+PROFILE ?= cpu
+FORMAT  ?= pdf
+ONLY    ?=
+RETRAIN ?=
+PYTHON  ?= python3
+export PYTHONPATH := $(CURDIR)
+
+# An active conda or virtual environment that satisfies every pin is used as it is; otherwise .venv is made and kept up to date.
+ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
+  ACTIVE := $(shell python -m lib.environment >/dev/null 2>&1 && echo yes)
+endif
+ifeq ($(ACTIVE),yes)
+  PY := python
+else
+  PY := $(if $(wildcard .venv/Scripts),.venv/Scripts/python,.venv/bin/python)
+  STAMP := .venv/installed
+endif
+
+# `make -j2 report` runs two notebooks side by side; the number of jobs is read from make's own flags.
+JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
+CHOICE = $(if $(ONLY),--only $(ONLY)) $(if $(RETRAIN),--retrain $(RETRAIN))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab report test check-notebooks ship bench clean
+
+help:  ## print this list
+	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup: $(STAMP)  ## create .venv from requirements.txt (TORCH=cpu: torch without CUDA on Linux)
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make setup PYTHON=python3.12")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv || { echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned packages into .venv; this takes a few minutes the first time …"
+ifeq ($(TORCH),cpu)
+	@$(PY) -m pip install --quiet --disable-pip-version-check $$(grep -E '^torch(vision)?==' requirements.txt) --index-url https://download.pytorch.org/whl/cpu
+endif
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+lab: setup  ## open JupyterLab
+	$(PY) -m jupyter lab
+
+report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
+	@$(PY) -m lib.workbook run --profile $(PROFILE) --format $(FORMAT) --jobs $(JOBS) $(CHOICE)
+
+test: setup  ## unit tests, style, committed notebooks, and every notebook from nothing with the smoke profile
+	@$(PY) -m pytest
+
+check-notebooks: setup  ## the committed notebooks alone: clean, complete, and still giving their outputs
+	@$(PY) -m lib.workbook check
+	@$(PY) -m pytest notebooks
+
+ship: setup  ## store what was trained as the shipped checkpoints, and the notebooks with their outputs
+	@$(PY) -m lib.workbook ship --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
+bench: setup  ## speed of our layers as ratios against torch's own, in the same run
+	@$(PY) -m lib.bench
+
+clean:  ## remove what was produced (exports, caches); checkpoints and .venv stay
+	rm -rf exports .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,187 @@
+"""What a notebook shows at rest: widgets, films and progress bars without JavaScript.
+
+Paper, GitHub and a plain web page cannot run widgets. Here every widget view becomes the pictures and texts that it showed
+when the notebook was saved. A film becomes its film strip (paper only), a finished progress bar disappears.
+"""
+
+import base64
+import copy
+import html
+import io
+import re
+
+from nbconvert.preprocessors import Preprocessor
+from nbformat.v4 import new_output
+from traitlets import Bool
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+NOTE = "(interactive: run the notebook to use it)"
+FILM_NOTE = "(film: run the notebook to play it)"
+# Models whose value is the default are stored without it by JupyterLab.
+DEFAULTS = {"IntSliderModel": 0, "FloatSliderModel": 0.0, "CheckboxModel": False, "ToggleButtonModel": False}
+SILENT = {"PlayModel", "IntProgressModel", "FloatProgressModel", "ValidModel"}
+PROGRESS = re.compile(r"\d+%\|.*\||^\s*\d+(\.\d+)?(it|B|kB|MB)? \[\d|\d(it/s|s/it|B/s)\b")
+JSHTML_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"', re.S)  # matplotlib's to_jshtml
+
+
+def freeze_widgets(nb):
+    """Return a copy of the notebook in which every widget view is replaced by what it showed when saved.
+
+    Pictures, texts and captured outputs stay; sliders, menus and buttons become one line "name value · name value
+    (interactive: run the notebook to use it)"; progress bars vanish. `metadata.widgets` is removed, so that GitHub, which
+    refuses widget state, displays the result. The given notebook is not changed.
+    """
+    nb = copy.deepcopy(nb)
+    models = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [new for old in cell.outputs for new in _without_views(old, models)]
+    nb.metadata.pop("widgets", None)
+    return nb
+
+
+def _without_views(output, models):
+    data = output.get("data", {})
+    if VIEW not in data:
+        return [output]
+    if "image/png" in data or "text/html" in data:  # the bundle itself carries a static form
+        data.pop(VIEW)
+        return [output]
+    model = data[VIEW].get("model_id", "")
+    if model not in models:  # saved without its state: nothing is known but that it was there
+        return [_markdown(NOTE)]
+    controls, shown = [], []
+    _collect(model, models, controls, shown)
+    return ([_markdown(" · ".join(controls) + "  " + NOTE)] if controls else []) + shown
+
+
+def _collect(key, models, controls, shown):
+    """Walk a tree of widgets: texts of controls into `controls`, outputs into `shown`, both in order of appearance."""
+    entry = models.get(key.removeprefix("IPY_MODEL_"))
+    if entry is None:
+        return
+    state, name = entry.get("state", {}), entry.get("model_name", "")
+    children = [models.get(child.removeprefix("IPY_MODEL_"), {}).get("model_name") for child in state.get("children", [])]
+    if name in SILENT or {"FloatProgressModel", "IntProgressModel"} & set(children):  # tqdm's bar with its two labels
+        return
+    if name == "OutputModel":
+        for output in state.get("outputs", []):
+            shown += _without_views(new_output(**output), models)
+    elif name == "ImageModel":
+        shown += _image(entry)
+    elif name in ("VideoModel", "AudioModel"):
+        shown.append(_markdown(FILM_NOTE))
+    elif name in ("HTMLModel", "HTMLMathModel") and re.search(r"<(img|table|svg|pre|ul|ol|h\d)\b", str(state.get("value"))):
+        shown.append(new_output("display_data", {"text/html": state["value"], "text/plain": _plain(state["value"])}))
+    elif "children" in state:
+        for child in state["children"]:
+            _collect(child, models, controls, shown)
+    elif line := _control(name, state):
+        controls.append(line)
+
+
+def _image(entry):
+    kind = {"jpg": "jpeg"}.get(fmt := entry["state"].get("format", "png"), fmt)
+    width = re.match(r"\d+", str(entry["state"].get("width", "")))
+    metadata = {f"image/{kind}": {"width": int(width.group())}} if width else {}
+    data = {f"image/{kind}": b["data"] for b in entry.get("buffers", []) if b.get("path") == ["value"]}
+    return [new_output("display_data", {**data, "text/plain": "picture"}, metadata=metadata)] if data else []
+
+
+def _control(name, state):
+    """One slider, menu, box or label as text: its description and its value."""
+    if "_options_labels" in state:  # menus and the like store positions
+        labels, index = state["_options_labels"], state.get("index")
+        chosen = index if isinstance(index, (list, tuple)) else [index]
+        value = ", ".join(str(labels[i]) for i in chosen if isinstance(i, int) and i < len(labels))
+    else:
+        value = state.get("value", DEFAULTS.get(name, ""))
+    if value is None:
+        value = ""
+    elif isinstance(value, bool):
+        value = "on" if value else "off"
+    elif isinstance(value, (int, float)):
+        try:
+            value = format(value, state.get("readout_format", ""))
+        except ValueError:  # a format known to JavaScript only
+            value = str(value)
+    elif isinstance(value, (list, tuple)):
+        value = " to ".join(map(str, value))
+    return " ".join(filter(None, [_plain(str(state.get("description") or "")), _plain(str(value))]))
+
+
+def _plain(text):
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
+
+
+def _markdown(text):
+    """A line about controls, as Markdown that shows the characters as they are."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#$|~])", r"\\\1", text)
+    return new_output("display_data", {"text/markdown": f"*{escaped}*", "text/plain": text}, metadata={"workbook": {"note": text}})
+
+
+class StaticOutputs(Preprocessor):
+    """nbconvert preprocessor: `freeze_widgets`, and the same for films, animations and progress bars.
+
+    With `keep_films = True` films and animated GIFs stay as they are, for formats that can play them.
+    """
+
+    enabled = True
+    keep_films = Bool(False, help="leave films as they are").tag(config=True)
+
+    def preprocess(self, nb, resources):
+        nb = freeze_widgets(nb)
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                outputs = cell.outputs if self.keep_films else [_film_at_rest(output) for output in cell.outputs]
+                cell.outputs = tidy_streams(outputs)
+        return nb, resources
+
+
+def tidy_streams(outputs):
+    """Join consecutive pieces of one stream, apply carriage returns, drop progress bars from standard error."""
+    tidy = []
+    for output in outputs:
+        if output.output_type == "stream" and tidy and tidy[-1].get("name") == output.name:
+            tidy[-1].text += output.text
+        else:
+            tidy.append(output)
+    for output in tidy:
+        if output.output_type == "stream":
+            lines = [_last_state(line) for line in output.text.replace("\r\n", "\n").split("\n")]
+            if output.name == "stderr" and any(PROGRESS.search(line) for line in lines):
+                lines = [line for line in lines if line.strip() and not PROGRESS.search(line)] + [""]
+            output.text = "\n".join(lines)
+    return [output for output in tidy if output.output_type != "stream" or output.text.strip()]
+
+
+def _last_state(line):
+    states = [state for state in line.split("\r") if state.strip()]
+    return states[-1] if states else ""
+
+
+def _film_at_rest(output):
+    data = output.get("data", {})
+    markup = data.get("text/html", "")
+    if "image/gif" in data and "image/png" not in data:
+        data["image/png"] = _first_frame(data.pop("image/gif"))
+    elif frame := JSHTML_FRAME.search(markup):
+        data["image/png"] = frame.group(1).replace("\\\n", "")
+        data.pop("text/html")
+    elif "<video" in markup:
+        data.pop("text/html")
+        if "image/png" not in data:
+            return _markdown(FILM_NOTE)
+    else:
+        return output
+    output.metadata["workbook"] = {**output.metadata.get("workbook", {}), "film": True}
+    return output
+
+
+def _first_frame(gif):
+    from PIL import Image
+
+    png = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(gif))).convert("RGB").save(png, "png")
+    return base64.b64encode(png.getvalue()).decode()

@@ -1,0 +1,241 @@
+"""The workbook's look: one style, one colour per model family, numbered captions, films, recurring figures."""
+
+import base64
+import io
+import subprocess
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from IPython.display import display
+from matplotlib import pyplot as plt
+from PIL import Image
+
+# Okabe and Ito (2008): told apart by the colour-blind and, with the line styles below, in black-and-white print.
+COLORS = {
+    "RNN": "#E69F00",
+    "LSTM": "#0072B2",
+    "TCN": "#009E73",
+    "MinGRU": "#CC79A7",
+    "Transformer": "#D55E00",
+    "ConvLSTM": "#0072B2",
+    "U-Net": "#D55E00",
+    "VAE": "#009E73",
+    "GAN": "#CC79A7",
+    "diffusion": "#56B4E9",
+    "baseline": "#8C8C8C",
+    "truth": "#000000",
+}
+STYLES = {"RNN": "-", "LSTM": "-", "TCN": "-", "MinGRU": "-.", "Transformer": "--", "baseline": ":", "truth": "-"}
+CYCLE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C8C8C"]
+DPI = 144  # of the stored pictures; shown at half that density in the browser, so that they stay sharp on a laptop
+
+_numbers = {"figure": {}, "table": {}}
+
+
+def use_style():
+    """Set matplotlib up for the workbook; called once by every notebook."""
+    matplotlib.rcParams.update(
+        {
+            "figure.figsize": (7.0, 3.2),
+            "figure.dpi": 72,
+            "savefig.dpi": DPI,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E3E3E3",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "axes.titlesize": 10.5,
+            "axes.labelsize": 9.5,
+            "xtick.labelsize": 8.5,
+            "ytick.labelsize": 8.5,
+            "legend.fontsize": 8.5,
+            "legend.frameon": False,
+            "lines.linewidth": 1.7,
+            "lines.markersize": 5,
+            "font.size": 9.5,
+            "image.cmap": "viridis",
+            "image.interpolation": "nearest",
+        }
+    )
+    for numbers in _numbers.values():
+        numbers.clear()
+
+
+def _number(kind, caption):
+    """Captions are numbered in the order of their first appearance, so that running a cell again keeps its number."""
+    return _numbers[kind].setdefault(caption, len(_numbers[kind]) + 1)
+
+
+def png(fig, dpi=DPI):
+    """A matplotlib figure as PNG bytes, reduced to 256 colours: a plot does not miss the others, and half the size."""
+    raw = io.BytesIO()
+    fig.savefig(raw, format="png", dpi=dpi)
+    small = io.BytesIO()
+    picture = Image.open(raw).convert("RGB")
+    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        small, "png", optimize=True, dpi=(dpi, dpi)
+    )
+    return small.getvalue()
+
+
+def _emit(kind, data, caption, metadata=None):
+    number = _number(kind, caption)
+    display(data, raw=True, metadata={**(metadata or {}), "workbook": {kind: number, "caption": caption}})
+    display(
+        {
+            "text/markdown": f"**{kind.capitalize()} {number}.** {caption}",
+            "text/plain": f"{kind.capitalize()} {number}. {caption}",
+        },
+        raw=True,
+        metadata={"workbook": {"caption_of": number, "kind": kind}},
+    )
+
+
+def show(fig, caption, file=None):
+    """Display a figure with a numbered caption (Markdown, math allowed) and close it; `file` also stores it as PNG."""
+    picture = png(fig)
+    plt.close(fig)
+    if file is not None:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_bytes(picture)
+    width = round(Image.open(io.BytesIO(picture)).width / 2)
+    _emit(
+        "figure",
+        {"image/png": base64.b64encode(picture).decode(), "text/plain": "figure"},
+        caption,
+        {"image/png": {"width": width}},
+    )
+
+
+def show_table(table, caption, formats="{:.3f}", index=False):
+    """Display a pandas table with a numbered caption.
+
+    Args:
+        table: `pandas.DataFrame`. caption: Markdown.
+        formats: format of all floating-point columns, or a dict from column to format.
+        index: show the index as the first column.
+    """
+    if isinstance(formats, str):
+        formats = {column: formats for column in table.columns if table[column].dtype.kind == "f"}
+    formatters = {
+        column: (lambda value, form=form: "–" if value != value else form.format(value))
+        for column, form in formats.items()
+    }
+    html = table.to_html(index=index, border=0, formatters=formatters, justify="left")
+    _emit("table", {"text/html": html, "text/plain": table.to_string(index=index)}, caption)
+
+
+def film(frames, caption, fps=10, columns=6, width=480):
+    """Display a film with a numbered caption: a video in the browser, a strip of its frames in print.
+
+    Args:
+        frames: list of matplotlib figures (they are closed), or uint8 array (N, H, W, 3).
+        caption: Markdown. fps: frames a second. columns: frames in the strip.
+        width: of the video in pixels; pictures are enlarged or reduced to it.
+
+    Raises:
+        ValueError: no frames, or the coded film exceeds 300 KB (then use fewer frames or a smaller width).
+    """
+    if len(frames) == 0:
+        raise ValueError("a film needs at least one frame")
+    if not isinstance(frames, np.ndarray):
+        images = [Image.open(io.BytesIO(png(fig, dpi=100))).convert("RGB") for fig in frames]
+        for fig in frames:
+            plt.close(fig)
+    else:
+        images = [Image.fromarray(frame) for frame in frames]
+    enlarge = images[0].width < width
+    size = (width // 2 * 2, round(images[0].height * width / images[0].width) // 2 * 2)  # the coder wants even sizes
+    scaled = [image.resize(size, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS) for image in images]
+    video = encode_video(np.stack([np.asarray(image) for image in scaled]), fps)
+    if len(video) > 300_000:
+        raise ValueError(
+            f"the film has {len(video) / 1e3:.0f} KB, more than 300: use fewer than {len(images)} frames or less width"
+        )
+
+    chosen = [scaled[round(i)] for i in np.linspace(0, len(scaled) - 1, min(columns, len(scaled)))]
+    gap, rows = 6, -(-len(chosen) // 3) if size[0] > size[1] * 1.2 else 1  # wide frames stand in rows of three
+    per_row = -(-len(chosen) // rows)
+    strip = Image.new("RGB", (per_row * (size[0] + gap) - gap, rows * (size[1] + gap) - gap), "white")
+    for i, image in enumerate(chosen):
+        strip.paste(image, ((i % per_row) * (size[0] + gap), (i // per_row) * (size[1] + gap)))
+    strip.thumbnail((1400, 1400))
+    still = io.BytesIO()
+    strip.quantize(256).save(still, "png", optimize=True)
+    source = base64.b64encode(video).decode()
+    html = (
+        f'<video controls loop muted playsinline width="{size[0]}" style="max-width:100%">'
+        f'<source type="video/mp4" src="data:video/mp4;base64,{source}"></video>'
+    )
+    _emit(
+        "figure",
+        {"text/html": html, "image/png": base64.b64encode(still.getvalue()).decode(), "text/plain": "film"},
+        caption,
+    )
+
+
+def encode_video(frames, fps):
+    """uint8 frames (N, H, W, 3), H and W even, as the bytes of an H.264 film, coded by the ffmpeg of imageio-ffmpeg."""
+    import imageio_ffmpeg
+
+    count, height, width, _ = frames.shape
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "film.mp4")
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-loglevel",
+            "error",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            f"{width}x{height}",
+            "-r",
+            str(fps),
+            "-i",
+            "-",
+            "-c:v",
+            "libx264",
+            "-pix_fmt",
+            "yuv420p",
+            "-crf",
+            "26",
+            "-preset",
+            "slow",
+            "-movflags",
+            "+faststart",
+            "-fflags",
+            "+bitexact",
+            str(target),
+        ]
+        done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
+        if done.returncode:
+            raise RuntimeError(
+                f"ffmpeg could not code {count} frames of {width}×{height}: {done.stderr.decode().strip()}"
+            )
+        return target.read_bytes()
+
+
+def band(ax, x, values, label, color=None, **line):
+    """Median over repetitions as a line, every repetition as a dot: `values` is (repetitions, len(x)).
+
+    With three to five repetitions the dots say more than an error bar, above all where runs either succeed or fail.
+    """
+    values, color = np.asarray(values, dtype=float), color or COLORS.get(label)
+    (drawn,) = ax.plot(x, np.nanmedian(values, axis=0), label=label, color=color, **line)
+    for row in values:
+        ax.plot(x, row, "o", color=drawn.get_color(), alpha=0.35, markersize=3.5, markeredgewidth=0)
+    return drawn
+
+
+def smooth(values, window=5):
+    """Running mean that keeps the length (the window is shortened at both ends)."""
+    values = np.asarray(values, dtype=float)
+    kernel = np.ones(min(window, len(values)))
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")

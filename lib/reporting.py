@@ -1,0 +1,97 @@
+"""What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
+
+import inspect
+import os
+import textwrap
+
+import pandas as pd
+from IPython.display import display
+
+from lib import checkpoints, figures
+
+
+class ClaimError(AssertionError):
+    """A sentence of the notebook does not hold although everything is set as shipped."""
+
+
+def profile():
+    """Name of the profile that runs: "cpu" unless `lib.workbook` says otherwise."""
+    return os.environ.get("WORKBOOK_PROFILE", "cpu")
+
+
+def _markdown(text):
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def claim(condition, text):
+    """Print a sentence of the notebook together with whether the numbers just computed bear it out.
+
+    Args:
+        condition: bool, computed from results. text: the sentence, Markdown, with the numbers in it.
+
+    Raises:
+        ClaimError: the condition is false although profile, settings and code are the shipped ones. Otherwise (another
+            profile, other settings, your own model) the result is only stated.
+    """
+    if condition:
+        _markdown(f"✓ {text}")
+    elif profile() == "cpu" and checkpoints.is_reference():
+        raise ClaimError(f"does not hold: {text}")
+    else:
+        _markdown(f"✗ *Does not hold here:* {text}")
+
+
+def show_source(*objects):
+    """Display the source of classes or functions as it stands in the library, with syntax highlighting."""
+    for obj in objects:
+        code = textwrap.dedent(inspect.getsource(obj)).rstrip()
+        _markdown(f"`{obj.__module__}`\n\n```python\n{code}\n```")
+
+
+def _plain(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return " ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _outcome(result):
+    return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
+
+
+def run_table(caption="Every training behind this notebook, failures included.", result="accuracy"):
+    """Display the run table: one line per setting, repetitions with other seeds side by side.
+
+    Args:
+        caption: of the table.
+        result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
+    """
+    lines = []
+    for record in checkpoints.RECORDS:
+        groups = {}
+        for row in record["rows"]:
+            shared = {key: value for key, value in row["settings"].items() if key != "seed"}
+            groups.setdefault(str(shared), (shared, []))[1].append(row)
+        common = set.intersection(
+            *({(key, str(value)) for key, value in shared.items()} for shared, _ in groups.values())
+        )
+        for number, (shared, rows) in enumerate(groups.values()):
+            own = {key: value for key, value in shared.items() if number == 0 or (key, str(value)) not in common}
+            outcomes = [
+                f"{row['result'][result]:.3f}"
+                if isinstance(row["result"].get(result), (int, float))
+                else _outcome(row["result"])
+                for row in rows
+            ]
+            lines.append(
+                {
+                    "run": record["name"].split("/")[1] if number == 0 else "",
+                    "settings (a sweep's first line holds what its runs share)": ", ".join(
+                        f"{k} {_plain(v)}" for k, v in own.items()
+                    ),
+                    "seeds": _plain([row["settings"].get("seed", "–") for row in rows]),
+                    "result": " · ".join(outcomes),
+                    "CPU-seconds": f"{sum(row['seconds'] for row in rows):.0f}",
+                    "why": record["why"] if number == 0 else "",
+                }
+            )
+    figures.show_table(pd.DataFrame(lines), caption)

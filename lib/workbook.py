@@ -1,0 +1,368 @@
+"""Run the notebooks, export them, check them and ship their results: `python -m lib.workbook --help`.
+
+The Makefile calls nothing but this, so that everything also works where there is no make.
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from lib.paths import ROOT, checkpoints_folder, exports_folder
+
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
+RETRAIN = {"1": True, "all": "all"}
+MAX_NOTEBOOK_BYTES = 1_500_000
+
+
+class UsageError(Exception):
+    """Something asked for does not exist; the message lists what does. Exit code 2."""
+
+
+# --- what there is --------------------------------------------------------------------------------------------------
+
+
+def notebooks(only=None):
+    """Paths of the notebooks, all or those whose numbers are listed ("01,02").
+
+    Raises:
+        UsageError: a number without a notebook.
+    """
+    found = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    if only is None:
+        return list(found.values())
+    wanted = [number.strip().zfill(2) for number in str(only).split(",") if number.strip()]
+    if unknown := [number for number in wanted if number not in found] or (not wanted and ["(none)"]):
+        raise UsageError(f"no notebook {', '.join(unknown)}; there are {', '.join(found)}")
+    return [found[number] for number in sorted(set(wanted))]
+
+
+def title(nb):
+    """Text of the first heading."""
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    match = re.search(r"^#\s+(.+)$", text, re.M)
+    return match.group(1).strip() if match else "untitled"
+
+
+def default_parameters(nb):
+    """Names and source of the values in the cell tagged `parameters`."""
+    import ast
+
+    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+    body = ast.parse(cells[0].source).body if cells else []
+    return {
+        target.id: ast.unparse(node.value) for node in body if isinstance(node, ast.Assign) for target in node.targets
+    }
+
+
+def parameters(path, profile, retrain=None, extra=()):
+    """The values that papermill sets in a notebook: the profile's, then RETRAIN, then those given by hand.
+
+    Raises:
+        UsageError: an unknown profile, a parameter that the notebook does not have, or a value that is no YAML.
+    """
+    if profile not in PROFILES:
+        raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    values = {}
+    if profile != "cpu":
+        values |= (yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text("utf-8")) or {}).get(
+            path.stem
+        ) or {}
+    if retrain is not None:
+        if retrain not in RETRAIN:
+            raise UsageError(f"no RETRAIN={retrain}; use 1 (the headline models) or all (the sweeps too)")
+        values["retrain"] = RETRAIN[retrain]
+    for assignment in extra:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"-p wants name=value, got {assignment!r}")
+        try:
+            values[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"the value of {name!r} is no plain value: {value!r}") from error
+    known = default_parameters(nbformat.read(path, 4))
+    if unknown := sorted(set(values) - set(known)):
+        raise UsageError(f"{path.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    return values
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+def _about(nb, profile, seconds, authors, date):
+    """What the title page says."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    about = {
+        "title": title(nb),
+        "profile": profile,
+        "device": device,
+        "seconds": round(seconds, 1),
+        "versions": {"Python": sys.version.split()[0]}
+        | {name: version(name) for name in ("torch", "numpy", "papermill")},
+    }
+    return about | ({"authors": authors} if authors else {}) | ({"date": date} if date else {})
+
+
+def _failure(error, nb):
+    """Name the cell and the error of a failed run in one line."""
+    index = next(
+        (
+            number
+            for number, cell in enumerate(nb.cells)
+            for output in cell.get("outputs", [])
+            if output.output_type == "error"
+        ),
+        None,
+    )
+    if index is None:
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+    cell = nb.cells[index]
+    output = next(output for output in cell.outputs if output.output_type == "error")
+    first = next((line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    return f"cell {index + 1} ({first.strip()[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
+
+
+def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None):
+    """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
+
+    Returns:
+        (seconds, problem): the problem is empty if everything went well. A failed run leaves the partly executed copy
+        and no report, not even that of an earlier run, which would be taken for this one's.
+    """
+    import papermill
+
+    from lib.export import export_html, export_pdf
+
+    exports = exports_folder()
+    copy = exports / path.stem / path.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".pdf", ".html"):
+        (exports / path.stem).with_suffix(suffix).unlink(missing_ok=True)
+    environment = {
+        "WORKBOOK_PROFILE": profile,
+        "PYTHONPATH": str(ROOT),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "WORKBOOK_EXPORTS": str(exports.resolve()),
+        "WORKBOOK_CHECKPOINTS": str(checkpoints_folder().resolve()),
+    }
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    os.environ.update(environment)  # the kernel inherits it
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(path, copy, values or {}, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3")
+        nb = nbformat.read(copy, 4)
+        nb.metadata["workbook"] = _about(nb, profile, time.perf_counter() - start, list(authors), date)
+        nbformat.write(nb, copy)
+        if form != "none":
+            {"pdf": export_pdf, "html": export_html}[form](copy, (exports / path.stem).with_suffix(f".{form}"))
+    except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
+        nb = nbformat.read(copy, 4) if copy.exists() else nbformat.v4.new_notebook()
+        return time.perf_counter() - start, _failure(error, nb)
+    return time.perf_counter() - start, ""
+
+
+def _run_all(jobs, workers):
+    """Yield (job, result of `run`) for jobs given as its keyword arguments; several workers run them side by side."""
+    if workers == 1:
+        for job in jobs:
+            yield job, run(**job)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [(job, pool.submit(run, **job, threads=threads)) for job in jobs]
+        for job, future in futures:
+            try:
+                yield job, future.result()
+            except BrokenProcessPool:
+                yield job, (0.0, "its process was killed (out of memory?)")
+
+
+def _report(jobs, workers):
+    """Run all jobs with one printed line each; the paths of those that went well."""
+    good = []
+    for job, (seconds, problem) in _run_all(jobs, workers):
+        path, form = job["path"], job["form"]
+        copy = exports_folder() / path.stem / path.name
+        if problem:
+            result = f"FAILED: {problem}\n    the partly executed copy is {_short(copy)}"
+        else:
+            good.append(path)
+            result = f"ok, {_short(copy if form == 'none' else (exports_folder() / path.stem).with_suffix(f'.{form}'))}"
+        print(f"{path.name[:2]}  {title(nbformat.read(path, 4))}  {seconds:.0f} s  {result}", flush=True)
+    return good
+
+
+def _short(path):
+    path = Path(path)
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+# --- checking and shipping ------------------------------------------------------------------------------------------
+
+
+def clean(nb):
+    """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill."""
+    from lib.export import freeze_widgets
+
+    nb = freeze_widgets(nb)
+    nb.cells = [cell for cell in nb.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(nb.cells):
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell["id"] = f"cell-{number:03d}"
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nb.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+            "language_info": {
+                "name": "python",
+                "pygments_lexer": "ipython3",
+                "file_extension": ".py",
+                "mimetype": "text/x-python",
+            },
+        }
+    )
+    return nb
+
+
+def problems(path):
+    """What keeps a notebook from being committed, one line each."""
+    nb, found = nbformat.read(path, 4), []
+    if path.stat().st_size > MAX_NOTEBOOK_BYTES:
+        found.append(
+            f"{path.stat().st_size / 1e6:.1f} MB; at most {MAX_NOTEBOOK_BYTES / 1e6} MB: make its figures smaller"
+        )
+    if "widgets" in nb.metadata:
+        found.append("widget state in the metadata: run `make ship`")
+    code = [
+        (number, cell) for number, cell in enumerate(nb.cells, 1) if cell.cell_type == "code" and cell.source.strip()
+    ]
+    if sum("parameters" in cell.metadata.get("tags", []) for _, cell in code) != 1:
+        found.append("needs exactly one cell tagged `parameters`")
+    for number, cell in code:
+        where = f"cell {number}"
+        if cell.execution_count is None:
+            found.append(f"{where} was never run: run `make ship`")
+        lines = cell.source.splitlines()
+        if len(lines) > 45:
+            found.append(f"{where} has {len(lines)} lines; move what is not taught into lib")
+        for output in cell.outputs:
+            text = str(output)
+            if output.output_type == "error" or output.get("name") == "stderr":
+                found.append(f"{where} has an error or warnings among its outputs")
+            if re.search(r"(/(root|home|tmp|Users)/|[A-Z]:\\\\)\w", text):
+                found.append(f"{where} shows a path of the machine it ran on")
+    return found
+
+
+def ship(paths, workers):
+    """Run the notebooks as they stand, keep the results they ask for in `checkpoints/` and write their outputs back.
+
+    Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. Returns the paths that went well.
+    """
+    os.environ["WORKBOOK_SHIP"] = "1"  # `lib.checkpoints` then copies what it loads, and touches what it finds shipped
+    start = time.time()
+    good = _report([{"path": path, "form": "none"} for path in paths], workers)
+    for path in good:
+        nbformat.write(clean(nbformat.read(exports_folder() / path.stem / path.name, 4)), path)
+        for file in (checkpoints_folder() / path.stem).glob("*"):
+            if file.stat().st_mtime < start - 2:  # two seconds: the coarsest clock of a file system in use
+                file.unlink()
+    return good
+
+
+# --- command line ---------------------------------------------------------------------------------------------------
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m lib.workbook", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--only", metavar="01,02", help="numbers of the notebooks (default: all)")
+
+    commands.add_parser("list", parents=[choice], help="numbers, titles and parameters of the notebooks")
+    commands.add_parser("check", parents=[choice], help="are the committed notebooks clean and complete?")
+    running = commands.add_parser(
+        "run", parents=[choice], help="execute notebooks headless and export them into exports/"
+    )
+    running.add_argument("--profile", default="cpu", help=f"one of {', '.join(PROFILES)} (default: cpu)")
+    running.add_argument("--retrain", metavar="1|all", help="1: train the headline models again; all: the sweeps too")
+    running.add_argument("--format", default="pdf", help="pdf (default), html or none")
+    running.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter by hand"
+    )
+    running.add_argument("--author", action="append", default=[], help="name for the title page; may be repeated")
+    running.add_argument("--date", help="date for the title page, as text")
+    shipping = commands.add_parser(
+        "ship", parents=[choice], help="make what was trained the shipped results, keep the outputs"
+    )
+    for command in (running, shipping):
+        command.add_argument("--jobs", type=int, default=1, help="notebooks side by side (default: 1)")
+    export = commands.add_parser("export", help="export an executed notebook, without running it")
+    export.add_argument("notebook", type=Path)
+    export.add_argument("target", type=Path, help="a file that ends in .pdf or .html")
+    args = parser.parse_args(arguments)
+    try:
+        return _dispatch(args)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _dispatch(args):
+    if args.command == "export":
+        from lib.export import export_html, export_pdf
+
+        exporters = {".pdf": export_pdf, ".html": export_html}
+        if args.target.suffix not in exporters:
+            raise UsageError(f"{args.target} must end in .pdf or .html")
+        if not args.notebook.is_file():
+            raise UsageError(f"there is no notebook {args.notebook}")
+        exporters[args.target.suffix](args.notebook, args.target)
+        return 0
+    paths = notebooks(args.only)
+    if args.command == "list":
+        for path in paths:
+            nb = nbformat.read(path, 4)
+            print(f"{path.name[:2]}  {title(nb)}")
+            for name, value in default_parameters(nb).items():
+                print(f"      {name} = {value}")
+        return 0
+    if args.command == "check":
+        found = [f"{path.name}: {problem}" for path in paths for problem in problems(path)]
+        print("\n".join(found) or f"{len(paths)} notebooks are clean and complete")
+        return int(bool(found))
+    if args.command == "ship":
+        return int(len(ship(paths, max(1, args.jobs))) < len(paths))
+    if args.format not in ("pdf", "html", "none"):
+        raise UsageError(f"no format {args.format!r}; there are pdf, html, none")
+    jobs = [
+        {
+            "path": path,
+            "profile": args.profile,
+            "values": parameters(path, args.profile, args.retrain, args.parameter),
+            "form": args.format,
+            "authors": args.author,
+            "date": args.date,
+        }
+        for path in paths
+    ]
+    return int(len(_report(jobs, max(1, args.jobs))) < len(jobs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
