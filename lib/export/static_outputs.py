@@ -1,7 +1,7 @@
 """What a notebook shows at rest: widgets, films and progress bars without JavaScript.
 
-Paper, GitHub and a plain web page cannot run widgets. Here every widget view becomes the pictures and texts that it showed
-when the notebook was saved. A film becomes its film strip (paper only), a finished progress bar disappears.
+Paper, GitHub and a plain web page cannot run widgets. Here every widget view becomes the pictures and texts that it
+showed when the notebook was saved. A film becomes its film strip (paper only), a finished progress bar disappears.
 """
 
 import base64
@@ -22,6 +22,7 @@ FILM_NOTE = "(film: run the notebook to play it)"
 DEFAULTS = {"IntSliderModel": 0, "FloatSliderModel": 0.0, "CheckboxModel": False, "ToggleButtonModel": False}
 SILENT = {"PlayModel", "IntProgressModel", "FloatProgressModel", "ValidModel"}
 PROGRESS = re.compile(r"\d+%\|.*\||^\s*\d+(\.\d+)?(it|B|kB|MB)? \[\d|\d(it/s|s/it|B/s)\b")
+RICH = re.compile(r"<(img|table|svg|pre|ul|ol|h\d)\b")  # HTML that is more than a label
 JSHTML_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"', re.S)  # matplotlib's to_jshtml
 
 
@@ -29,8 +30,8 @@ def freeze_widgets(nb):
     """Return a copy of the notebook in which every widget view is replaced by what it showed when saved.
 
     Pictures, texts and captured outputs stay; sliders, menus and buttons become one line "name value · name value
-    (interactive: run the notebook to use it)"; progress bars vanish. `metadata.widgets` is removed, so that GitHub, which
-    refuses widget state, displays the result. The given notebook is not changed.
+    (interactive: run the notebook to use it)"; progress bars vanish. `metadata.widgets` is removed, so that GitHub,
+    which refuses widget state, displays the result. The given notebook is not changed.
     """
     nb = copy.deepcopy(nb)
     models = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
@@ -53,7 +54,8 @@ def _without_views(output, models):
         return [_markdown(NOTE)]
     controls, shown = [], []
     _collect(model, models, controls, shown)
-    return ([_markdown(" · ".join(controls) + "  " + NOTE)] if controls else []) + shown
+    line = " · ".join(controls).replace(". · ", ". ")  # a sentence, then the controls
+    return ([_markdown(f"{line}  {NOTE}")] if controls else []) + shown
 
 
 def _collect(key, models, controls, shown):
@@ -62,8 +64,8 @@ def _collect(key, models, controls, shown):
     if entry is None:
         return
     state, name = entry.get("state", {}), entry.get("model_name", "")
-    children = [models.get(child.removeprefix("IPY_MODEL_"), {}).get("model_name") for child in state.get("children", [])]
-    if name in SILENT or {"FloatProgressModel", "IntProgressModel"} & set(children):  # tqdm's bar with its two labels
+    kinds = {models.get(child.removeprefix("IPY_MODEL_"), {}).get("model_name") for child in state.get("children", [])}
+    if name in SILENT or kinds == {"HTMLModel", "FloatProgressModel"}:  # tqdm's bar stands between two labels
         return
     if name == "OutputModel":
         for output in state.get("outputs", []):
@@ -72,7 +74,7 @@ def _collect(key, models, controls, shown):
         shown += _image(entry)
     elif name in ("VideoModel", "AudioModel"):
         shown.append(_markdown(FILM_NOTE))
-    elif name in ("HTMLModel", "HTMLMathModel") and re.search(r"<(img|table|svg|pre|ul|ol|h\d)\b", str(state.get("value"))):
+    elif name in ("HTMLModel", "HTMLMathModel") and RICH.search(str(state.get("value"))):
         shown.append(new_output("display_data", {"text/html": state["value"], "text/plain": _plain(state["value"])}))
     elif "children" in state:
         for child in state["children"]:
@@ -118,7 +120,8 @@ def _plain(text):
 def _markdown(text):
     """A line about controls, as Markdown that shows the characters as they are."""
     escaped = re.sub(r"([\\`*_{}\[\]<>#$|~])", r"\\\1", text)
-    return new_output("display_data", {"text/markdown": f"*{escaped}*", "text/plain": text}, metadata={"workbook": {"note": text}})
+    data = {"text/markdown": f"*{escaped}*", "text/plain": text}
+    return new_output("display_data", data, metadata={"workbook": {"note": text}})
 
 
 class StaticOutputs(Preprocessor):

@@ -17,10 +17,10 @@ def check_sequence(x: Tensor, width: int, layout: str = "(B, T, I)") -> None:
     time, features = (2, 1) if layout == "(B, C, T)" else (1, 2)
     if x.shape[features] != width:
         raise ValueError(
-            f"x of shape {tuple(x.shape)} has {x.shape[features]} features on axis {features} of {layout}, but the model "
-            f"was built for {width}: check the order of the axes and the size the model was given"
+            f"x of shape {tuple(x.shape)} has {x.shape[features]} features on axis {features} of {layout}, but the "
+            f"model was built for {width}: check the order of the axes and the size the model was given"
         )
     if x.shape[time] == 0:
         raise ValueError(f"x of shape {tuple(x.shape)} has no time steps: give at least one")
     if not torch.is_floating_point(x):
-        raise TypeError(f"x must be floating point, but is {x.dtype}: encode symbols one-hot and convert with x.float()")
+        raise TypeError(f"x must be floating point, but is {x.dtype}: encode symbols one-hot, convert with x.float()")

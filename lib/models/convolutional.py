@@ -10,8 +10,8 @@ from lib.models._checks import check_sequence
 class Conv1d(nn.Module):
     """One linear layer applied to every window of the sequence: (B, C, T) -> (B, O, L), without padding.
 
-    A window takes `kernel_size` values per channel, `dilation` steps apart, and so spans (kernel_size - 1) * dilation + 1
-    steps; windows start `stride` steps apart, which makes L = (T - span) // stride + 1 of them.
+    A window takes `kernel_size` values per channel, `dilation` steps apart, and so spans
+    (kernel_size - 1) * dilation + 1 steps; windows start `stride` steps apart: L = (T - span) // stride + 1 of them.
     `linear.weight.view(out_channels, in_channels, kernel_size)` is the weight of `nn.Conv1d`.
     """
 
@@ -30,7 +30,9 @@ class Conv1d(nn.Module):
         """
         check_sequence(x, self.in_channels, "(B, C, T)")
         if x.shape[2] < self.span:
-            raise ValueError(f"x has {x.shape[2]} time steps, but one window spans {self.span}: pad x at one end, with F.pad")
+            raise ValueError(
+                f"x has {x.shape[2]} time steps, but a window spans {self.span}: pad x at one end by F.pad"
+            )
         windows = x.unfold(2, self.span, self.stride)[..., :: self.dilation]  # (B, C, T) -> (B, C, L, K), a view
         rows = windows.transpose(1, 2).flatten(2)  # (B, L, C * K)
         return self.linear(rows).transpose(1, 2)  # (B, O, L)
@@ -39,8 +41,9 @@ class Conv1d(nn.Module):
 class TCN(nn.Module):
     """Convolutions with kernel = stride = 3 until one step is left: (B, T, I) -> (B, O). No pooling.
 
-    Each layer divides the length by 3, rounding up, so ceil(log3 T) layers leave one step (and T = 1 still takes one layer).
-    Every input position meets its own taps: the network covers the whole sequence, but shares little between positions.
+    Each layer divides the length by 3, rounding up, so ceil(log3 T) layers leave one step (and T = 1 still takes one
+    layer). Every input position meets its own taps: the network covers the whole sequence, but shares little between
+    positions.
     """
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, sequence_length: int):
@@ -80,8 +83,8 @@ class TCN(nn.Module):
 class PooledTCN(nn.Module):
     """The same taps at every position, and the strongest answer wins: (B, T, I) -> (B, O).
 
-    Unpadded convolutions of stride 1, a maximum over time, a linear layer. Without padding no position differs from another,
-    and the maximum forgets where it was found, so what is learnt at one position holds at all others.
+    Unpadded convolutions of stride 1, a maximum over time, a linear layer. Without padding no position differs from
+    another, and the maximum forgets where it was found, so what is learnt at one position holds at all others.
     """
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int = 1, kernel_size: int = 3):
@@ -110,10 +113,11 @@ class PooledTCN(nn.Module):
 class CausalTCN(nn.Module):
     """Residual convolutions that look back only, each layer `kernel_size` times farther: (B, T, I) -> (B, O).
 
-    Layer l = 0, 1, ... takes its values kernel_size**l steps apart, which tiles the past without gap or overlap: the output
-    after the last step sees exactly the last kernel_size**num_layers steps. Zeros on the left stand for the time before.
-    Source: Bai, Kolter and Koltun (2018), "An empirical evaluation of generic convolutional and recurrent networks", with
-    one convolution per block and dilations that are powers of the kernel size.
+    Layer l = 0, 1, ... takes its values kernel_size**l steps apart, which tiles the past without gap or overlap: the
+    output after the last step sees exactly the last kernel_size**num_layers steps. Zeros on the left stand for the
+    time before.
+    Source: Bai, Kolter and Koltun (2018), "An empirical evaluation of generic convolutional and recurrent networks",
+    with one convolution per block and dilations that are powers of the kernel size.
     """
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int, kernel_size: int = 2):

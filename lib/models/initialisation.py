@@ -9,8 +9,8 @@ WEIGHTS = ("default", "small", "orthogonal")
 def chrono_bias(hidden_size: int, max_length: int, generator: Generator | None = None) -> Tensor:
     """Forget biases b_f = log u with u ~ U(1, max_length - 1), one for each unit: (hidden_size,).
 
-    A gate that stays at σ(b) keeps a value for about 1 + exp(b) steps, so the units get memories of all lengths from 2 up
-    to `max_length` steps. Source: Tallec and Ollivier (2018), "Can recurrent neural networks warp time?", equation 16.
+    A gate that stays at σ(b) keeps a value for about 1 + exp(b) steps, so the units get memories of all lengths from
+    2 up to `max_length` steps. Source: Tallec and Ollivier (2018), "Can recurrent neural networks warp time?"
 
     Raises:
         ValueError: `max_length` is missing or below 3, where the range of u is empty.

@@ -14,7 +14,8 @@ from lib.models._checks import check_sequence
 class RNNCell(nn.Module):
     """h' = tanh(W [x, h] + b): (B, I), (B, H) -> (B, H).
 
-    Torch's cell writes W_ih x + b_ih + W_hh h + b_hh: the same, with the two matrices side by side and the biases added.
+    Torch's cell writes W_ih x + b_ih + W_hh h + b_hh: the same, with the two matrices side by side and the biases
+    added.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -81,8 +82,9 @@ class LSTM(nn.Module):
 
     Args:
         cell: a class called as cell(input_size, hidden_size), for instance `LSTMCell` or `nn.LSTMCell`.
-        forget_bias: what the forget gate's bias starts at, in any cell whose biases are in the order i, f, g, o. None leaves
-            the cell as it is: near 0, where the gate is half open and a memory loses half of itself at each step.
+        forget_bias: what the forget gate's bias starts at, in any cell whose biases are in the order i, f, g, o. None
+            leaves the cell as it is: near 0, where the gate is half open and a memory loses half of itself at each
+            step.
     """
 
     def __init__(

@@ -11,9 +11,10 @@ from lib.models.initialisation import chrono_bias
 def linear_scan(a: Tensor, b: Tensor) -> Tensor:
     """All h_t = a_t h_{t-1} + b_t with h_0 = 0, for a and b of shape (B, T, H): (B, T, H).
 
-    Two neighbouring steps are one step of the same kind, h_t = (a_t a_{t-1}) h_{t-2} + (a_t b_{t-1} + b_t). Every pass lets each
-    step absorb the one `reach` before it and doubles the reach; after ceil(log2 T) passes all have reached back to h_0.
-    There is no division and no logarithm: a product of many decays that underflows to 0 is as right as it is harmless.
+    Two neighbouring steps are one step of the same kind, h_t = (a_t a_{t-1}) h_{t-2} + (a_t b_{t-1} + b_t). Every
+    pass lets each step absorb the one `reach` before it and doubles the reach; after ceil(log2 T) passes all have
+    reached back to h_0. There is no division and no logarithm: a product of many decays that underflows to 0 is as
+    right as it is harmless.
     Source: Hillis and Steele (1986), "Data parallel algorithms".
     """
     T = a.shape[1]
@@ -59,8 +60,8 @@ class MinGRU(nn.Module):
 
     Args:
         forget_bias: how long the memory starts out. The bias of the update gate z is its negative, so that a unit keeps
-            σ(forget_bias) of itself per step, which lasts for about 1 + exp(forget_bias) steps. "chrono" spreads the units over
-            all lengths up to `max_length`.
+            σ(forget_bias) of itself per step, which lasts for about 1 + exp(forget_bias) steps. "chrono" spreads the
+            units over all lengths up to `max_length`.
         max_length: the longest lag in time steps, needed by "chrono" only.
     """
 

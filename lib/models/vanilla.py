@@ -11,16 +11,6 @@ from lib.models._checks import check_sequence
 from lib.models.initialisation import initialise
 
 
-def project_inputs(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-    """W x_t + b for all time steps in one product: (B, T, I) -> T tensors (B, G), for weight (G, I) and bias (G,).
-
-    Inputs do not depend on the state, so their share of the work can leave the loop over time.
-    """
-    B, T, I = x.shape  # noqa: E741
-    rows = x.transpose(0, 1).reshape(T * B, I)  # time first: each step is one contiguous block of rows
-    return torch.addmm(bias, rows, weight.t()).view(T, B, -1).unbind(0)
-
-
 class VanillaRNN(nn.Module):
     """h_t = tanh(W_hx x_t + W_hh h_{t-1} + b_h),  p_t = W_ph h_t + b_p,  h_0 = 0."""
 
@@ -38,17 +28,22 @@ class VanillaRNN(nn.Module):
         """(B, T, I) -> logits of the last step (B, num_classes).
 
         With `return_states`: (logits, h), where h holds T tensors (B, H), the states after each step. They are the very
-        tensors the logits were computed from: `torch.autograd.grad` gives ∂logits/∂h_t or ∂h_T/∂h_t for every t at once.
+        tensors the logits were computed from: `torch.autograd.grad` gives ∂logits/∂h_t or ∂h_T/∂h_t for all t.
 
         Raises:
             ValueError: x has not three axes, or another number of features than `input_size`.
             TypeError: x is not floating point.
         """
         check_sequence(x, self.input_size)
+        B, T, I = x.shape
+        # The inputs do not depend on the state, so W_hx x_t + b_h is done for all t in one product, before the loop.
+        rows = x.transpose(0, 1).reshape(T * B, I)  # time first: the rows of one step lie together
+        W_hx = self.W_hx.t().contiguous()  # (I, H); in this layout its gradient is several times faster to compute
+        projected = torch.addmm(self.b_h, rows, W_hx).view(T, B, -1)
         W_hh = self.W_hh.t()
-        h = x.new_zeros(len(x), self.hidden_size)
+        h = x.new_zeros(B, self.hidden_size)
         states = []
-        for a_t in project_inputs(x, self.W_hx, self.b_h):
+        for a_t in projected.unbind(0):
             h = torch.tanh(torch.addmm(a_t, h, W_hh))  # (B, H)
             states.append(h)
         logits = torch.addmm(self.b_p, h, self.W_ph.t())  # (B, H) -> (B, num_classes)
@@ -72,22 +67,24 @@ class VanillaLSTM(nn.Module):
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(hidden_size)))
         self.W_ph = nn.Parameter(torch.empty(num_classes, hidden_size))
         self.b_p = nn.Parameter(torch.empty(num_classes))
-        # With b_f = 0 the forget gate starts at σ(0) = 1/2 and halves the memory at every step: after 20 steps a millionth
-        # is left, and as little gradient comes back. σ(1) = 0.73 leaves two thousandths, enough for training to start.
+        # With b_f = 0 the forget gate starts at σ(0) = 1/2 and halves the memory at every step: after 20 steps a
+        # millionth is left, and as little gradient comes back. σ(1) = 0.73 leaves two thousandths, enough for
+        # training to start.
         initialise(self, forget_bias=forget_bias)
 
     def joined(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The four gates, g, i, f, o, below each other: weights (4H, I) and (4H, H), bias (4H,). One product for all four."""
-        W_x = torch.cat([self.W_gx, self.W_ix, self.W_fx, self.W_ox])
-        W_h = torch.cat([self.W_gh, self.W_ih, self.W_fh, self.W_oh])
+        """W_x (I, 4H), W_h (H, 4H) and b (4H,) of all gates: x W_x + h W_h + b is g | i | f | o before tanh and σ."""
+        W_x = torch.cat([self.W_gx.t(), self.W_ix.t(), self.W_fx.t(), self.W_ox.t()], dim=1)
+        W_h = torch.cat([self.W_gh.t(), self.W_ih.t(), self.W_fh.t(), self.W_oh.t()], dim=1)
         return W_x, W_h, torch.cat([self.b_g, self.b_i, self.b_f, self.b_o])
 
     def forward(self, x: Tensor, return_states: bool = False):
         """(B, T, I) -> logits of the last step (B, num_classes).
 
-        With `return_states`: (logits, (h, c)), where h and c hold T tensors (B, H) each, the states after each step. They
-        are part of the graph, and c_t stands for the cell path alone: `torch.autograd.grad(h[-1].sum(), [h[t], c[t]])` gives
-        the partial derivatives for h_t and c_t as two separate variables, although h_t was computed from c_t.
+        With `return_states`: (logits, (h, c)), where h and c hold T tensors (B, H) each, the states after each step.
+        They are part of the graph, and c_t stands for the cell path alone: derivatives for h_t and c_t, as from
+        `torch.autograd.grad(h[-1].sum(), [h[t], c[t]])`, are those of two separate variables, although h_t was
+        computed from c_t.
 
         Raises:
             ValueError: x has not three axes, or another number of features than `input_size`.
@@ -95,11 +92,11 @@ class VanillaLSTM(nn.Module):
         """
         check_sequence(x, self.input_size)
         W_x, W_h, b = self.joined()
-        W_h = W_h.t()
         h = c = x.new_zeros(len(x), self.hidden_size)
         hs, cs = [], []
-        for a_t in project_inputs(x, W_x, b):
-            g, i, f, o = torch.addmm(a_t, h, W_h).chunk(4, dim=1)  # (B, 4H) -> 4 x (B, H)
+        for x_t in x.unbind(1):
+            a = torch.addmm(b, x_t, W_x).addmm_(h, W_h)  # (B, I), (B, H) -> (B, 4H), the second added in place
+            g, i, f, o = a.chunk(4, dim=1)  # (B, 4H) -> 4 x (B, H)
             c = g.tanh() * i.sigmoid() + c * f.sigmoid()
             h = c.tanh() * o.sigmoid()
             if return_states:

@@ -1,0 +1,137 @@
+"""The speed of the raw recurrent networks, as ratios to torch's own layers: `python -m lib.bench [--json FILE]`.
+
+Times depend on the machine, ratios much less. All contenders are therefore timed in turn, round after round in one
+process, and a ratio is the median over the rounds of (our time / torch's time in the same round).
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lib.models import VanillaLSTM, VanillaRNN
+
+BATCH, HIDDEN, DIGITS = 128, 128, 10
+ROUNDS = {20: 30, 100: 10}  # length of the sequence -> rounds
+FAMILIES = {"RNN": (VanillaRNN, nn.RNN, 1, 1.1), "LSTM": (VanillaLSTM, nn.LSTM, 4, 1.3)}  # ..., gates, largest ratio
+
+
+class Torch(nn.Module):
+    """`nn.RNN` or `nn.LSTM` and `nn.Linear` on the last step."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.recurrent = layer(DIGITS, HIDDEN, batch_first=True)
+        self.linear = nn.Linear(HIDDEN, DIGITS)
+
+    def forward(self, x):
+        return self.linear(self.recurrent(x)[0][:, -1])
+
+
+def training_step(model, x, y):
+    """Forward and backward of the cross-entropy at the last step; the optimiser is the same for all and left out."""
+
+    def step():
+        model.zero_grad(set_to_none=True)
+        cross_entropy(model(x), y).backward()
+
+    return step
+
+
+def matrix_products(gates, length):
+    """What nobody can do without: per step the product of state and weight, and the two of its gradient."""
+    h, weight = torch.randn(BATCH, HIDDEN), torch.randn(HIDDEN, gates * HIDDEN)
+    gradient = torch.randn(BATCH, gates * HIDDEN)
+
+    def products():
+        for _ in range(length):
+            torch.mm(h, weight)
+            torch.mm(gradient, weight.t())
+            torch.mm(h.t(), gradient)
+
+    return products
+
+
+def time_in_turn(contenders, rounds):
+    """{name: call} -> {name: [seconds, ...]}, one per round. An untimed call comes before each, for the caches."""
+    times = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            call()
+            start = perf_counter()
+            call()
+            times[name].append(perf_counter() - start)
+    return times
+
+
+def sampler(length):
+    """A call that draws one batch of palindromes, or None where the data set is missing."""
+    try:
+        from lib.datasets.palindromes import PalindromeDataset
+    except ImportError as error:
+        print(f"The cost of sampling is left out: {error}")
+        return None
+    dataset, generator = PalindromeDataset(length), torch.Generator().manual_seed(0)
+    return lambda: dataset.sample(BATCH, generator)
+
+
+def measure(threads):
+    """One dictionary of numbers for each length and family, with `threads` threads."""
+    torch.set_num_threads(threads)
+    rows = []
+    for length, rounds in ROUNDS.items():
+        generator = torch.Generator().manual_seed(0)
+        x = torch.eye(DIGITS)[torch.randint(DIGITS, (BATCH, length), generator=generator)]  # (B, T, I), one-hot
+        y = torch.randint(DIGITS, (BATCH,), generator=generator)
+        for family, (ours, theirs, gates, target) in FAMILIES.items():
+            contenders = {
+                "ours": training_step(ours(DIGITS, HIDDEN, DIGITS), x, y),
+                "torch": training_step(Torch(theirs), x, y),
+                "floor": matrix_products(gates, length),
+            }
+            if sample := sampler(length):
+                contenders["sampling"] = sample
+            times = time_in_turn(contenders, rounds)
+            row = {"threads": threads, "T": length, "model": family}
+            row |= {f"{name}_ms": 1e3 * median(values) for name, values in times.items()}
+            row["ratio"] = median(a / b for a, b in zip(times["ours"], times["torch"], strict=True))
+            rows.append(row | {"target": target})
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
+    arguments = parser.parse_args()
+
+    print(f"One training step, batch {BATCH}, hidden size {HIDDEN}, one-hot digits, torch {torch.__version__}")
+    print("threads    T  model     ours    torch    ratio   target   products alone   sampling a batch")
+    default = torch.get_num_threads()
+    rows = []
+    for threads in sorted({1, default}):
+        for row in measure(threads):
+            rows.append(row)
+            sampling = (
+                f"{100 * row['sampling_ms'] / row['ours_ms']:10.1f} %" if "sampling_ms" in row else "           -"
+            )
+            print(
+                f"{threads:7d} {row['T']:4d}  {row['model']:<5}{row['ours_ms']:6.1f} ms {row['torch_ms']:5.1f} ms"
+                f"   {row['ratio']:5.2f}   ≤ {row['target']}  {row['floor_ms']:11.1f} ms     {sampling} of a step"
+            )
+    torch.set_num_threads(default)
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    print(f"Load during the last minute: {load}. Other programs spoil the rows with more than one thread.")
+    if arguments.json:
+        numbers = {"torch": torch.__version__, "batch": BATCH, "hidden": HIDDEN, "rows": rows}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

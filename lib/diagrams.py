@@ -1,0 +1,109 @@
+"""Drawings of the networks, from the same few strokes: boxes, circles, arrows."""
+
+from matplotlib import pyplot as plt
+from matplotlib.patches import Circle, FancyBboxPatch
+
+INK, QUIET, FILL = "#222222", "#8C8C8C", "#F2F4F7"
+
+
+def canvas(width, height, scale=0.62):
+    """An empty figure whose axes run from 0 to `width` and 0 to `height` in equal units of `scale` inches."""
+    fig, ax = plt.subplots(figsize=(width * scale, height * scale))
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+    return fig, ax
+
+
+def box(ax, x, y, text, width=1.5, height=0.7, color=FILL, edge=INK, size=10):
+    """A rounded box with text, centred at (x, y)."""
+    corner = (x - width / 2 + 0.08, y - height / 2 + 0.08)
+    style = "round,pad=0.08,rounding_size=0.12"
+    size_inside = (width - 0.16, height - 0.16)
+    ax.add_patch(FancyBboxPatch(corner, *size_inside, boxstyle=style, fc=color, ec=edge, lw=1.2, zorder=3))
+    ax.text(x, y, text, ha="center", va="center", fontsize=size, color=INK, zorder=4)
+
+
+def circle(ax, x, y, text, color="white", radius=0.27, size=11):
+    """A small circle for an operation on two values of equal shape."""
+    ax.add_patch(Circle((x, y), radius, fc=color, ec=INK, lw=1.2, zorder=3))
+    ax.text(x, y, text, ha="center", va="center", fontsize=size, zorder=4)
+
+
+def arrow(ax, start, end, color=INK, width=1.3, style="-|>", bend=0.0):
+    """An arrow from point to point; `bend` curves it."""
+    options = {"arrowstyle": style, "color": color, "lw": width, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11}
+    ax.annotate("", end, start, arrowprops=options | {"connectionstyle": f"arc3,rad={bend}"}, zorder=2)
+
+
+def path(ax, *points, color=INK, width=1.3, head=True):
+    """A line along points; the last stretch ends in an arrow head."""
+    for first, second in zip(points[:-2], points[1:-1], strict=True):
+        ax.plot(*zip(first, second, strict=True), color=color, lw=width, solid_capstyle="round", zorder=2)
+    arrow(ax, points[-2], points[-1], color, width, "-|>" if head else "-")
+
+
+def recurrent_chain(steps=5, cell="tanh", color=FILL):
+    """A recurrent network rolled out in time, with the loss at the last step only."""
+    fig, ax = canvas(2.2 * steps + 2.4, 4.4)
+    for t in range(steps):
+        x = 2.2 * t + 2.0
+        last = t == steps - 1
+        name = "T-1" if last else str(t + 1)
+        box(ax, x, 2.1, cell, color=color)
+        ax.text(x, 0.35, rf"$x_{{{name}}}$", ha="center", va="center", fontsize=12)
+        arrow(ax, (x, 0.65), (x, 1.72))
+        arrow(ax, (x - 1.42, 2.1), (x - 0.77, 2.1))
+        label = r"$h_0=0$" if t == 0 else rf"$h_{{{t}}}$"
+        ax.text(x - 1.12, 2.42, label, ha="center", va="bottom", fontsize=10)
+    end = 2.2 * (steps - 1) + 2.0
+    ax.text(2.12, 1.15, r"$W_{hx}$", fontsize=9, color=QUIET)
+    ax.text(0.66, 1.62, r"$W_{hh}$", fontsize=9, color=QUIET)
+    path(ax, (end, 2.5), (end, 3.25), head=True)
+    box(ax, end, 3.6, r"$p=W_{ph}h_{T-1}+b_p$", width=2.6)
+    arrow(ax, (end - 1.32, 3.6), (end - 2.1, 3.6))
+    ax.text(end - 2.2, 3.6, r"loss $\mathcal{L}(p, x_T)$", ha="right", va="center", fontsize=11)
+    return fig
+
+
+def lstm_cell():
+    """One step of the LSTM: the cell path on top, the four gates below it, in the order of the formulas."""
+    fig, ax = canvas(12.4, 6.4)
+    ax.add_patch(FancyBboxPatch((1.5, 1.0), 9.2, 4.9, boxstyle="round,pad=0.1", fc="#FBFBFD", ec=QUIET, lw=1, zorder=0))
+    top, low = 5.2, 2.2
+    gates = {
+        "f": (3.0, "σ", "forget", "#D6E6F2"),
+        "i": (4.9, "σ", "input", "#F9E3C3"),
+        "g": (6.3, "tanh", "candidate", FILL),
+        "o": (8.0, "σ", "output", "#CDEBE0"),
+    }
+    for name, (x, kind, meaning, color) in gates.items():
+        box(ax, x, low, kind, width=1.1, color=color)
+        side = -1 if name == "o" else 1
+        ax.text(x + 0.12 * side, low + 0.6, f"${name}_t$", fontsize=11, ha="left" if side > 0 else "right", va="center")
+        ax.text(x, low - 0.56, meaning, fontsize=8, ha="center", va="center", color=INK)
+        arrow(ax, (x, 1.28), (x, low - 0.72), color=QUIET, width=1.0, style="-")
+    ax.plot([1.0, 8.0], [1.28, 1.28], color=QUIET, lw=1.3, zorder=1)  # x_t and h_{t-1} reach all four gates
+    ax.text(0.3, 1.28, r"$h_{t-1}$", ha="center", va="center", fontsize=12)
+    ax.text(2.0, 0.3, r"$x_t$", ha="center", va="center", fontsize=12)
+    path(ax, (2.0, 0.55), (2.0, 1.28), color=QUIET)
+    ax.text(0.3, top, r"$c_{t-1}$", ha="center", va="center", fontsize=12)
+    arrow(ax, (0.75, top), (2.72, top), color="#0072B2", width=2.4)
+    circle(ax, 3.0, top, "⊙")
+    arrow(ax, (3.28, top), (5.32, top), color="#0072B2", width=2.4)
+    circle(ax, 5.6, top, "+")
+    arrow(ax, (5.88, top), (11.5, top), color="#0072B2", width=2.4)
+    ax.text(11.9, top, r"$c_t$", ha="center", va="center", fontsize=12)
+    arrow(ax, (3.0, low + 0.37), (3.0, top - 0.3))
+    circle(ax, 5.6, 3.7, "⊙")
+    path(ax, (4.9, low + 0.37), (4.9, 3.7), (5.3, 3.7))
+    path(ax, (6.3, low + 0.37), (6.3, 3.7), (5.9, 3.7))
+    arrow(ax, (5.6, 4.0), (5.6, top - 0.3))
+    box(ax, 9.4, 4.2, "tanh", width=1.1)
+    path(ax, (9.4, top), (9.4, 4.58))
+    circle(ax, 9.4, 2.9, "⊙")
+    arrow(ax, (9.4, 3.83), (9.4, 3.2))
+    path(ax, (8.0, low + 0.37), (8.0, 2.9), (9.1, 2.9))
+    path(ax, (9.4, 2.6), (9.4, 1.6), (11.5, 1.6))
+    ax.text(11.9, 1.6, r"$h_t$", ha="center", va="center", fontsize=12)
+    ax.text(6.8, top + 0.35, "cell path: only ⊙ and +", fontsize=8.5, color="#0072B2", ha="left")
+    return fig

@@ -1,0 +1,142 @@
+"""Formulas: taken out of the text before Markdown is read, as Jupyter does, and set as Typst by one run of pandoc.
+
+In between each formula is a number in brackets. TeX that pandoc does not know is refused; what its Typst writer is
+known to get wrong is put right before (`prepare`) and after (`repair`) it.
+"""
+
+import re
+
+from .pandoc import document, pandoc, quote, raw
+
+CODE = r"""^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)
+         | (?<!`)(?P<ticks>`+)(?!`)(?:(?!\n\s*\n).)*?(?<!`)(?P=ticks)(?!`)
+         | <(?P<tag>pre|code|script|style)\b.*?</(?P=tag)>"""
+MATH = r"""(?<!\\)\$\$(?P<display>.+?)(?<!\\)\$\$
+         | (?P<bare>\\begin\{(?P<env>(?:align|equation|gather|multline|eqnarray)\*?)\}.*?\\end\{(?P=env)\})
+         | \\\\\[(?P<bracket>.+?)\\\\\] | \\\\\((?P<paren>.+?)\\\\\)
+         | (?<![\\$])\$(?!\$)(?P<inline>(?:\\.|(?!\n\s*\n)[^$\\`])+?)\$(?![\d$])"""
+CODE_OR_MATH = re.compile(f"{CODE}|{MATH}", re.S | re.M | re.X)
+MARK = re.compile("\u2e28\ue002(\\d+)\u2e29")  # brackets, because Markdown must see punctuation where the dollar was
+NORM = re.compile(r"(?<!left)(?<!right)(?<!middle)(?<!big)(?<!big[lrm])(?<!bigg)(?<!bigg[lrm])\\\|", re.I)
+
+
+class Formulas:
+    """The formulas of a document, in the order of their marks: (TeX, as written, display?, cell)."""
+
+    def __init__(self):
+        self.all = []
+
+    def take_out(self, text, cell, unescape=str):
+        """The text with a mark for every formula outside code."""
+
+        def keep(found):
+            kinds = found.groupdict()
+            if kinds["fence"] or kinds["ticks"] or kinds["tag"]:
+                return found[0]
+            kind = next(k for k in ("display", "bare", "bracket", "paren", "inline") if kinds[k] is not None)
+            self.all.append((unescape(kinds[kind]).strip(), found[0], kind not in ("inline", "paren"), cell))
+            return f"\u2e28\ue002{len(self.all) - 1}\u2e29"
+
+        return CODE_OR_MATH.sub(keep, text)
+
+    def as_written(self, text):
+        """Undo `take_out`, for code and other literal text."""
+        return MARK.sub(lambda found: self.all[int(found[1])][1], text)
+
+    def put_back(self, code, fail):
+        """Typst code with formulas for marks; `fail(problem, cell)` is called for one that cannot be set."""
+        formulas = self.set(fail)
+        return MARK.sub(lambda found: formulas[int(found[1])], code)
+
+    def set(self, fail):
+        """Every formula as Typst code."""
+        if not self.all:
+            return []
+        blocks = [block for tex, _, display, _ in self.all for block in (_paragraph(tex, display), raw("// formula"))]
+        codes = [code.strip() for code in pandoc(document(blocks), "json", "typst")[0].split("// formula")[:-1]]
+        for i, ((tex, _, display, cell), code) in enumerate(zip(self.all, codes, strict=True)):
+            if code.startswith("\\$"):  # pandoc gives the TeX back where it does not understand it
+                _, warning = pandoc(document([_paragraph(tex, display)]), "json", "typst")
+                macro = re.search(r"unexpected control sequence (\\\S+)", warning)
+                why = f"the macro {macro[1]} is unknown" if macro else "its LaTeX is incomplete or not supported"
+                fail(_refusal(tex, f"{why}; write it with standard LaTeX commands"), cell)
+            tag, code = split_tag(tex)[1], repair(code, tex)
+            codes[i] = f"#tagged({quote(tag)})[{code}]" if tag else code
+        return codes
+
+    def blame(self, compiles, fail):
+        """After a failed compilation: call `fail` for the first formula that does not compile by itself, if any."""
+        for (tex, _, _, cell), code in zip(self.all, self.set(fail), strict=True):
+            if not compiles(code):
+                fail(_refusal(tex, "Typst refuses it; write it with simpler LaTeX commands"), cell)
+
+
+def _refusal(tex, why):
+    return f"the formula ${' '.join(tex.split())}$ cannot be printed: {why}"
+
+
+def _paragraph(tex, display):
+    kind = {"t": "DisplayMath" if display else "InlineMath"}
+    return {"t": "Para", "c": [{"t": "Math", "c": [kind, prepare(split_tag(tex)[0])]}]}
+
+
+def split_tag(tex):
+    r"""(formula, tag): a single \tag is set at the margin, several stay in their lines."""
+    tags = re.findall(r"\\tag\*?\{([^}]*)\}", tex)
+    if len(tags) == 1:
+        return re.sub(r"\s*\\tag\*?\{[^}]*\}", "", tex), tags[0]
+    return re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad\\text{(\1)}", tex), None
+
+
+def prepare(tex):
+    """TeX without what would come out wrong."""
+    tex = re.sub(r"\\label\{[^}]*\}|\\!|\\nonumber\b|\\notag\b", "", tex)
+    tex = re.sub(r"\\;", r"\\:", tex)
+    tex = re.sub(r"\\underset\{([^{}]*)\}\{\\operatorname\{([^{}]*)\}\}", r"\\operatorname*{\2}_{\1}", tex)
+    tex = re.sub(r"\\operatorname\*\s*\{([^{}]*)\}", r"\\operatorname{QOPLIM\1}", tex)
+    tex = re.sub(r"\\operatorname\s*\{(?!QOP)([^{}]*)\}", r"\\operatorname{QOP\1}", tex)
+    if "Bmatrix" not in tex:  # an array without brackets is a matrix whose brackets are taken away by `repair`
+        tex = re.sub(r"\\begin\{array\}\{[^}]*\}|\\begin\{matrix\}", r"\\begin{Bmatrix}", tex)
+        tex = re.sub(r"\\end\{(array|matrix)\}", r"\\end{Bmatrix}", tex)
+    tex = re.sub(r"\\left\s*\.", r"\\left\\ulcorner ", re.sub(r"\\right\s*\.", r"\\right\\urcorner ", tex))
+    parts = NORM.split(tex)
+    text, i = parts[0], 1
+    while i < len(parts):  # two signs with balanced brackets between them are a norm, others a relation as in KL(q‖p)
+        if i + 1 < len(parts) and _balanced(parts[i]):
+            text += rf"\lVert {parts[i]}\rVert {parts[i + 1]}"
+            i += 2
+        else:
+            text += rf"\|{parts[i]}"
+            i += 1
+    return text
+
+
+def _balanced(tex):
+    depth = 0
+    for bracket in re.findall(r"[()\[\]{}]", tex):
+        depth += 1 if bracket in "([{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def repair(code, tex):
+    """Typst code with operators, large brackets, cases and determinants as TeX means them."""
+    code = re.sub(r'"QOPLIM([^"]*)"', r'op("\1", limits: #true)', code)
+    code = re.sub(r'"QOP([^"]*)"', r'op("\1")', code)
+    code = code.replace('cases(delim: "{", ', "texcases(")
+    if "Bmatrix" not in tex:
+        code = code.replace('mat(delim: "{", ', "mat(delim: #none, column-gap: #1em, ")
+    code = code.replace('delim: "||"', 'delim: "‖"' if "{Vmatrix}" in tex else 'delim: "|"')
+    code = re.sub(r"⌜([^⌜]*?)\\\|", r"lr(\1 |)", re.sub(r"\{([^{}]*)⌝", r"lr(\{ \1)", code))  # \left. and \right.
+    code = re.sub("[⌜⌝]", "", code)
+    code = re.sub("∥([^∥]*)∥", r"lr(bar.v.double \1 bar.v.double)", code)  # \left\lVert and \right\rVert
+    names = {"parallel": "bar.v.double", "\\|": "bar.v", "{": "\\{", "}": "\\}"}
+    classes = iter(re.findall(r"\\[bB]igg?([lrm]?)(?![A-Za-z])", tex))
+
+    def bracket(found):  # \bigl( and its kin
+        kind = {"l": "opening", "r": "closing"}.get(next(classes, ""), "fence")
+        large = f"lr(size: #{int(found[1]) / 100:g}em, {names.get(found[2], found[2])})"
+        return "" if found[2] == "." else f'class("{kind}", {large})'
+
+    return re.sub(r"#scale\(x: (\d+)%, y: \d+%\)\[(\\?.|[a-z.]+)\]", bracket, code)

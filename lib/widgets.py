@@ -1,0 +1,57 @@
+"""Figures that answer to sliders, in JupyterLab and in print."""
+
+import ipywidgets
+from IPython.display import display
+from matplotlib import pyplot as plt
+
+from lib import figures
+
+
+def interactive(draw, description, **controls):
+    """Display controls above a figure that is drawn again whenever one of them changes.
+
+    In print, and on pages that cannot run a notebook, the figure is shown as it is drawn for the first values.
+
+    Args:
+        draw: function of the controls' values by name, returns a matplotlib figure.
+        description: one sentence above the controls: what to move and what to watch.
+        controls: ipywidgets by the names of `draw`'s arguments; a tuple (low, high) or (low, high, step) is a slider
+            that starts in the middle, a list is a choice.
+
+    Returns:
+        dict of the control widgets by name, so that a cell can set them.
+    """
+    widgets = {
+        name: control if isinstance(control, ipywidgets.Widget) else _control(control)
+        for name, control in controls.items()
+    }
+    for name, widget in widgets.items():
+        widget.description = widget.description or name.replace("_", " ")
+        widget.style.description_width = "initial"
+        if hasattr(widget, "continuous_update"):
+            widget.continuous_update = False  # draw when the handle is let go, not at every pixel on the way
+    image = ipywidgets.Image(format="png")
+
+    def update(_=None):
+        fig = draw(**{name: widget.value for name, widget in widgets.items()})
+        image.value = figures.png(fig, dpi=100)
+        image.width = f"{round(fig.get_size_inches()[0] * 72)}px"
+        plt.close(fig)
+
+    for widget in widgets.values():
+        widget.observe(update, "value")
+    update()
+    rows = ipywidgets.HBox(list(widgets.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
+    display(ipywidgets.VBox([ipywidgets.HTML(f"<b>{description}</b>"), rows, image]))
+    return widgets
+
+
+def _control(value):
+    """(low, high[, step]) -> slider, list -> drop-down."""
+    if isinstance(value, tuple):
+        whole = all(isinstance(number, int) for number in value)
+        low, high, step = value if len(value) == 3 else (*value, 1 if whole else (value[1] - value[0]) / 100)
+        middle = low + round((high - low) / 2 / step) * step
+        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        return kind(value=middle, min=low, max=high, step=step)
+    return ipywidgets.Dropdown(options=value)
