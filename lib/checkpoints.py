@@ -8,13 +8,16 @@ result. Everything equal: it is loaded. Anything different: it is trained.
 """
 
 import ast
+import contextlib
 import hashlib
 import inspect
 import io
 import json
+import linecache
 import os
 import re
-import tempfile
+import secrets
+import sys
 import textwrap
 import time
 import tokenize
@@ -30,7 +33,8 @@ from lib import events
 from lib.paths import ROOT, checkpoints_folder, exports_folder
 
 FORMAT = "workbook-1"
-RECORDS = []  # one entry per call of `train_or_load` and `sweep` in this process; `lib.reporting` reads it
+FOLLOWED = ("lib.models", "lib.datasets", "lib.losses", "lib.experiments", "__main__")  # `source_hash` looks in there
+RECORDS = []  # one entry per name that `train_or_load` or `sweep` was called with; `lib.reporting` reads it
 
 
 class CheckpointError(Exception):
@@ -43,29 +47,45 @@ class CheckpointError(Exception):
 def write_atomically(path, data):
     """Write bytes so that `path` holds either its old content or all of the new one, whenever the process is killed."""
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is unchanged"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _replace(source, target, patience=5.0):
+    """`os.replace`, which Windows refuses as long as another process has the target open, be it only to read it."""
+    end = time.monotonic() + (patience if os.name == "nt" else 0)
+    while True:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
 
 
 def _pack(node, tensors, name):
     """Replace every tensor in nested dicts, lists and tuples by its name; collect the tensors in `tensors`."""
     if isinstance(node, torch.Tensor):
-        tensors[name] = node.detach().cpu().contiguous().clone()  # clone: safetensors refuses shared memory
+        while name in tensors or name == "__metadata__":  # {"a.b": …} beside {"a": {"b": …}}; safetensors' own name
+            name += "'"
+        tensors[name] = node.detach().cpu().resolve_conj().contiguous().clone()  # safetensors refuses shared memory
         return {"__tensor__": name}
     if isinstance(node, dict):
+        if strange := [key for key in node if not isinstance(key, (str, int, float, bool, type(None)))]:
+            raise CheckpointError(f"cannot store {name}: the key {strange[0]!r} is neither text nor number")
         return {
             "__dict__": [
                 [key, _pack(value, tensors, f"{name}.{key}" if name else str(key))] for key, value in node.items()
@@ -99,10 +119,13 @@ def _digest(structure, tensors):
     """SHA-256 of everything in a file: safetensors itself notices truncation, but not a flipped bit."""
     digest = hashlib.sha256(structure.encode())
     for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+        digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())
+        digest.update(_bytes(tensors[name]))
     return digest.hexdigest()
+
+
+def _bytes(tensor):
+    return tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
 
 
 def save(path, tree):
@@ -114,8 +137,16 @@ def save(path, tree):
     """
     tensors = {}
     structure = json.dumps(_pack(tree, tensors, ""))
-    metadata = {"format": FORMAT, "structure": structure, "sha256": _digest(structure, tensors)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    try:
+        data = safetensors.torch.save(
+            tensors, {"format": FORMAT, "structure": structure, "sha256": _digest(structure, tensors)}
+        )
+    except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        kinds = sorted({str(tensor.dtype) for tensor in tensors.values()})
+        raise CheckpointError(
+            f"cannot store {path}: one of {', '.join(kinds)} is no type that safetensors knows"
+        ) from error
+    write_atomically(path, data)
 
 
 def load(path):
@@ -125,17 +156,19 @@ def load(path):
         CheckpointError: the file is missing, was not written by this workbook, or is damaged (truncated, bits flipped).
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise CheckpointError(f"{path} is not a checkpoint of this workbook (no '{FORMAT}' mark); move it away")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        # Read at once: another process may replace the file at any time, and Windows replaces no file that is open.
+        data = Path(path).read_bytes()
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__") or {}
+        if metadata.get("format") != FORMAT:
+            raise CheckpointError(f"{path} is not a checkpoint of this workbook (no '{FORMAT}' mark); move it away")
         if _digest(metadata["structure"], tensors) != metadata["sha256"]:
             raise CheckpointError(f"{path} is damaged: its checksum does not fit its content; delete it to train again")
         return _unpack(json.loads(metadata["structure"]), tensors)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise CheckpointError(
             f"{path} is damaged or not a safetensors file ({error}); delete it to train again"
         ) from error
@@ -143,7 +176,12 @@ def load(path):
 
 def _write_table(path, rows):
     """Rows of plain values as JSON, one row a line (diffs stay readable), with a checksum."""
-    lines = ",\n".join(json.dumps(row) for row in rows)
+    try:
+        lines = ",\n".join(json.dumps(row) for row in rows)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot store {path}: results must be plain numbers, texts and lists ({error})"
+        ) from error
     digest = hashlib.sha256(lines.encode()).hexdigest()
     write_atomically(path, f'{{"format": "{FORMAT}", "sha256": "{digest}", "rows": [\n{lines}\n]}}\n'.encode())
 
@@ -167,59 +205,119 @@ def _read_table(path):
 # --- identity -------------------------------------------------------------------------------------------------------
 
 
-def _code(obj):
-    """Source text of a class or function without docstrings, comments and blank lines."""
+def source_text(obj):
+    """Source of a class or function, whether it stands in a file or in a notebook cell.
+
+    Raises:
+        OSError, TypeError: there is no source, as for what is built into Python or was typed into a plain console.
+    """
     try:
-        text = textwrap.dedent(inspect.getsource(obj))
+        return textwrap.dedent(inspect.getsource(obj))
     except (OSError, TypeError):
         if not inspect.isclass(obj):
             raise
-        # Before Python 3.13 a class defined in a notebook cell has no source, but its methods do.
-        methods = [value for value in vars(obj).values() if inspect.isfunction(value)]
-        return "\n".join(_code(method) for method in methods)
+    # Before Python 3.13 nobody knows where a class of a notebook stands. Its methods do: they lead to the cell.
+    for value in vars(obj).values():
+        method = inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", value))
+        if inspect.isfunction(method):
+            lines, number = linecache.getlines(method.__code__.co_filename), method.__code__.co_firstlineno
+            for node in ast.walk(ast.parse("".join(lines))):
+                if (
+                    isinstance(node, ast.ClassDef)
+                    and node.name == obj.__name__
+                    and node.lineno <= number <= node.end_lineno
+                ):
+                    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                    return textwrap.dedent("".join(lines[first - 1 : node.end_lineno]))
+    if any(map(inspect.isfunction, vars(obj).values())):
+        raise OSError(f"the source of {obj.__qualname__} is gone")
+    plain = {key: value for key, value in vars(obj).items() if not key.startswith("__") and _is_plain(value)}
+    bases = ", ".join(base.__name__ for base in obj.__bases__)
+    return "\n    ".join([f"class {obj.__name__}({bases}):", *(f"{k} = {v!r}" for k, v in plain.items()), "pass"])
+
+
+def _is_plain(value):
+    """Whether this is a number, a text or a nesting of them, which prints alike in every process."""
+    try:
+        return isinstance(value, (bool, int, float, str, tuple, list, dict)) and bool(json.dumps(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _code(obj):
+    """Source text of a class or function without docstrings, comments and blank lines, and its syntax tree."""
+    text = source_text(obj)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # a lambda in the middle of a line, or a text with lines that are indented less than the code
+        return text, ast.Module([], [])
     lines = text.splitlines()
-    cut = []  # numbers of the lines that are removed
-    for node in ast.walk(ast.parse(text)):
-        body = getattr(node, "body", None)
+    cut = set()  # numbers of the lines that are removed
+    for node in ast.walk(tree):
         if (
             isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
             and ast.get_docstring(node, clean=False) is not None
         ):
-            cut += range(body[0].lineno, body[0].end_lineno + 1)
+            cut |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
-    return "\n".join(line.rstrip() for number, line in enumerate(lines, 1) if number not in cut and line.strip())
+    kept = [line.rstrip() for number, line in enumerate(lines, 1) if number not in cut and line.strip()]
+    return "\n".join(kept), tree
+
+
+def _references(obj, tree):
+    """What code refers to, by name or as attribute of a followed module: (name, value, whether a constant counts)."""
+    names = getattr(sys.modules.get(obj.__module__), "__dict__", {})
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            # The variables of a notebook are its settings; they are compared by `settings`, not here.
+            yield node.id, names.get(node.id), obj.__module__ != "__main__"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = names.get(node.value.id)
+            if inspect.ismodule(module) and module.__name__.startswith(FOLLOWED):
+                yield node.attr, getattr(module, node.attr, None), True
+    for base in getattr(obj, "__bases__", ()):
+        yield base.__name__, base, False
 
 
 def source_hash(*objects):
     """Twelve hex digits that change when the code of the given classes or functions changes, comments and docstrings
     aside.
 
-    Functions, classes and plain constants of this project that the code refers to by name are followed; libraries
-    are not. The text is compared, not Python's syntax tree, so that the hash is the same under every Python version.
+    What the code refers to is followed if it belongs to a model, a data set, a loss or the notebook: functions, classes
+    and plain constants. The training loop and whatever shows or keeps results are not followed, libraries neither: of a
+    library's class only the name counts. The text is compared, not Python's syntax tree, so that the hash is the same
+    under every Python version.
+
+    Raises:
+        CheckpointError: something is neither a class nor a function, or its source cannot be read.
     """
-    texts, queue, seen = [], [inspect.unwrap(obj) for obj in objects], set()
+    texts, queue, seen = set(), [inspect.unwrap(obj) for obj in objects], set()
     while queue:
         obj = queue.pop()
+        if not (inspect.isclass(obj) or inspect.isfunction(obj)):
+            raise CheckpointError(f"sources must be classes and functions, not {obj!r}; put values among the settings")
         if obj in seen:
             continue
         seen.add(obj)
+        file = getattr(sys.modules.get(obj.__module__), "__file__", None) or ""
+        if {"site-packages", "dist-packages"} & {*Path(file).parts}:
+            texts.add(f"{obj.__module__}.{obj.__qualname__}")
+            continue
         try:
-            code = _code(obj)
+            code, tree = _code(obj)
         except (OSError, TypeError) as error:
             raise CheckpointError(
                 f"the source of {obj!r} cannot be read; define it in a file or a notebook cell"
             ) from error
-        texts.append(code)
-        names = inspect.getmodule(obj).__dict__ if inspect.getmodule(obj) else {}
-        for name in sorted({node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}):
-            value = names.get(name)
+        texts.add(code)
+        for name, value, constant_counts in _references(obj, tree):
             if inspect.isclass(value) or inspect.isfunction(value):
-                if (value.__module__ or "").split(".")[0] in ("lib", "__main__"):
+                if (value.__module__ or "").startswith(FOLLOWED):
                     queue.append(value)
-            elif isinstance(value, (bool, int, float, str, tuple)) and obj.__module__ != "__main__":
-                texts.append(f"{name}={value!r}")
+            elif constant_counts and not name.startswith("__") and _is_plain(value):
+                texts.add(f"{name}={value!r}")
     return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:12]
 
 
@@ -233,7 +331,7 @@ def fingerprint(*paths_or_tensors):
     for item in paths_or_tensors:
         if isinstance(item, torch.Tensor):
             digest.update(f"{item.dtype}{tuple(item.shape)}".encode())
-            digest.update(item.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(_bytes(item.detach().cpu().contiguous()))
         else:
             digest.update(Path(item).read_bytes())
     return digest.hexdigest()[:12]
@@ -253,7 +351,7 @@ def local_folder():
 
 
 def _check_name(name):
-    if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_.-]+", name):
+    if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise CheckpointError(f"the name {name!r} must look like 'notebook/run', of letters, digits, '_', '-' and '.'")
 
 
@@ -354,7 +452,13 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
     log_dir = exports_folder() / "runs" / name
 
     if stored is not None and (not retrain or _shipping()):
-        model.load_state_dict(stored["model"])
+        try:
+            model.load_state_dict(stored["model"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{name}: the stored weights do not fit the model, although settings and code are the same; name among "
+                f"the settings what the model's size depends on ({error})"
+            ) from error
         run = Run(name, model, stored["history"], settings, stored["seconds"], origin)
         message = f"loaded ({origin})"
         events.write(log_dir, run.history, mark=key)
@@ -382,15 +486,18 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         save(shipped_file, stored) if origin == "local" else os.utime(shipped_file)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
-    RECORDS.append(
-        {
-            "name": name,
-            "why": why,
-            "reference": not difference,
-            "rows": [{"settings": settings, "result": run.result, "seconds": run.seconds}],
-        }
-    )
+    _remember(name, why, not difference, [{"settings": settings, "result": run.result, "seconds": run.seconds}])
     return run
+
+
+def _remember(name, why, reference, rows):
+    """Note a call for the run table; running a notebook's cell again replaces what it noted before."""
+    record = {"name": name, "why": why, "reference": reference, "rows": rows}
+    for number, old in enumerate(RECORDS):
+        if old["name"] == name:
+            RECORDS[number] = record
+            return
+    RECORDS.append(record)
 
 
 # --- sweeps ---------------------------------------------------------------------------------------------------------
@@ -440,10 +547,10 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
     rows, counts = {}, {"shipped": 0, "local": 0}
     for key in keys:
         file = folder / f"{key}.json"
-        if file.exists() and (marker is None or file.stat().st_mtime >= marker.since):
-            if found := _read(file, _read_table):
-                rows[key] = found[0]
-                counts["local"] += 1
+        fresh = file.exists() and (marker is None or file.stat().st_mtime > marker.since)
+        if fresh and (found := _read(file, _read_table)):
+            rows[key] = found[0]
+            counts["local"] += 1
         elif key in shipped and marker is None:
             rows[key] = shipped[key]
             counts["shipped"] += 1
@@ -463,6 +570,7 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
             "seconds": round(time.process_time() - start, 2),
         }
         _write_table(folder / f"{key}.json", [rows[key]])
+        (rows[key],) = _read_table(folder / f"{key}.json")  # as it will look when loaded: a tuple has become a list
     if marker:
         marker.path.unlink(missing_ok=True)
     if _shipping():
@@ -470,13 +578,11 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
     seconds = sum(row["seconds"] for row in rows.values())
     origins = ", ".join(f"{count} {origin}" for origin, count in {**counts, "computed": len(missing)}.items() if count)
     print(f"{name}: {len(cells)} runs ({origins}); {seconds / 60:.1f} CPU-minutes")
-    RECORDS.append(
-        {
-            "name": name,
-            "why": why,
-            "reference": not shipped_rows or all(key in shipped for key in keys),
-            "rows": [{key: rows[k][key] for key in ("settings", "result", "seconds")} for k in keys],
-        }
+    _remember(
+        name,
+        why,
+        not shipped_rows or all(key in shipped for key in keys),
+        [{key: rows[k][key] for key in ("settings", "result", "seconds")} for k in keys],
     )
     return [
         {**cell, **rows[key]["result"], "cpu_seconds": rows[key]["seconds"]}

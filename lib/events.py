@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+NOTE = "training.txt"  # says which training the events beside it belong to
+
 
 def writer(log_dir):
-    """A `SummaryWriter` on an emptied folder (only TensorBoard's own files are removed)."""
+    """A `SummaryWriter` on an emptied folder (only TensorBoard's files and our note about them are removed)."""
     from torch.utils.tensorboard import SummaryWriter  # slow to import: only where it is needed
 
     log_dir = Path(log_dir)
-    for old in log_dir.glob("events.out.tfevents.*") if log_dir.is_dir() else ():
-        old.unlink()
-    return SummaryWriter(str(log_dir))
+    for old in (log_dir / NOTE, *log_dir.glob("events.out.tfevents.*")):
+        old.unlink(missing_ok=True)
+    return SummaryWriter(str(log_dir), flush_secs=5)  # soon enough to watch a training
 
 
 def add(summary, history, index):
@@ -25,9 +27,9 @@ def write(log_dir, history, mark):
 
     Args:
         log_dir: folder under `exports/runs/`. history: dict of lists, one entry per epoch.
-        mark: text that identifies the training; kept in the file `training.txt` beside the events.
+        mark: text that identifies the training; kept in a file beside the events.
     """
-    note = Path(log_dir) / "training.txt"
+    note = Path(log_dir) / NOTE
     if not history.get("step") or (note.is_file() and note.read_text() == mark):
         return
     summary = writer(log_dir)

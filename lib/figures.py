@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from IPython.display import display
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -24,12 +25,12 @@ COLORS = {
     "VAE": "#009E73",
     "GAN": "#CC79A7",
     "diffusion": "#56B4E9",
-    "baseline": "#8C8C8C",
+    "baseline": "#5F5F5F",
     "truth": "#000000",
 }
 STYLES = {"RNN": "-", "LSTM": "-", "TCN": "-", "MinGRU": "-.", "Transformer": "--", "baseline": ":", "truth": "-"}
-CYCLE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C8C8C"]
-DPI = 144  # of the stored pictures; shown at half that density in the browser, so that they stay sharp on a laptop
+CYCLE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5F5F5F"]
+DPI = 144  # of the stored pictures; browsers count 96 to the inch, so that laptops with fine screens have some to spare
 
 _numbers = {"figure": {}, "table": {}}
 
@@ -103,7 +104,7 @@ def show(fig, caption, file=None):
     if file is not None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_bytes(picture)
-    width = round(Image.open(io.BytesIO(picture)).width / 2)
+    width = round(Image.open(io.BytesIO(picture)).width / DPI * 96)  # at its size in inches, in browsers and in print
     _emit(
         "figure",
         {"image/png": base64.b64encode(picture).decode(), "text/plain": "figure"},
@@ -122,12 +123,10 @@ def show_table(table, caption, formats="{:.3f}", index=False):
     """
     if isinstance(formats, str):
         formats = {column: formats for column in table.columns if table[column].dtype.kind == "f"}
-    formatters = {
-        column: (lambda value, form=form: "–" if value != value else form.format(value))
-        for column, form in formats.items()
-    }
-    html = table.to_html(index=index, border=0, formatters=formatters, justify="left")
-    _emit("table", {"text/html": html, "text/plain": table.to_string(index=index)}, caption)
+    formatters = {column: form.format for column, form in formats.items()}
+    with pd.option_context("display.max_colwidth", None):  # pandas cuts longer texts off
+        html = table.to_html(index=index, border=0, formatters=formatters, justify="left", na_rep="–")
+    _emit("table", {"text/html": html, "text/plain": table.to_string(index=index, na_rep="–")}, caption)
 
 
 def film(frames, caption, fps=10, columns=6, width=480):
@@ -139,7 +138,8 @@ def film(frames, caption, fps=10, columns=6, width=480):
         width: of the video in pixels; pictures are enlarged or reduced to it.
 
     Raises:
-        ValueError: no frames, or the coded film exceeds 300 KB (then use fewer frames or a smaller width).
+        ValueError: no frames, frames of another kind, or the coded film exceeds 300 KB (then use fewer frames or a
+            smaller width).
     """
     if len(frames) == 0:
         raise ValueError("a film needs at least one frame")
@@ -147,8 +147,10 @@ def film(frames, caption, fps=10, columns=6, width=480):
         images = [Image.open(io.BytesIO(png(fig, dpi=100))).convert("RGB") for fig in frames]
         for fig in frames:
             plt.close(fig)
-    else:
+    elif frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3:
         images = [Image.fromarray(frame) for frame in frames]
+    else:
+        raise ValueError(f"frames must be uint8 (N, H, W, 3), got {frames.dtype} {frames.shape}")
     enlarge = images[0].width < width
     size = (width // 2 * 2, round(images[0].height * width / images[0].width) // 2 * 2)  # the coder wants even sizes
     scaled = [image.resize(size, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS) for image in images]

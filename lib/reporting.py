@@ -1,8 +1,6 @@
 """What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
 
-import inspect
 import os
-import textwrap
 
 import pandas as pd
 from IPython.display import display
@@ -44,7 +42,7 @@ def claim(condition, text):
 def show_source(*objects):
     """Display the source of classes or functions as it stands in the library, with syntax highlighting."""
     for obj in objects:
-        code = textwrap.dedent(inspect.getsource(obj)).rstrip()
+        code = checkpoints.source_text(obj).rstrip()
         _markdown(f"`{obj.__module__}`\n\n```python\n{code}\n```")
 
 
@@ -71,9 +69,8 @@ def run_table(caption="Every training behind this notebook, failures included.",
         for row in record["rows"]:
             shared = {key: value for key, value in row["settings"].items() if key != "seed"}
             groups.setdefault(str(shared), (shared, []))[1].append(row)
-        common = set.intersection(
-            *({(key, str(value)) for key, value in shared.items()} for shared, _ in groups.values())
-        )
+        settings = [{(key, str(value)) for key, value in shared.items()} for shared, _ in groups.values()]
+        common = set.intersection(*settings) if settings else set()
         for number, (shared, rows) in enumerate(groups.values()):
             own = {key: value for key, value in shared.items() if number == 0 or (key, str(value)) not in common}
             outcomes = [

@@ -7,6 +7,7 @@ moment continues and ends bit for bit where the uninterrupted one ends.
 
 import math
 import time
+from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
@@ -95,14 +96,19 @@ def fit(
     Raises:
         TrainingError: the loss or the gradient is no longer finite, or `batches` yielded nothing.
         CheckpointError: the state at `resume` is damaged.
+        ValueError: `epochs` or `clip` is not positive.
     """
+    if epochs < 1 or (clip is not None and not clip > 0):
+        raise ValueError(f"epochs must be at least 1 and clip above 0 (or None), got epochs={epochs}, clip={clip}")
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     history, first_epoch = {}, 0
-    if resume is not None and resume.exists():
+    if resume is not None and Path(resume).exists():
         history = _restore(checkpoints.load(resume), model, optimizer, schedule, generator)
         first_epoch = len(history["step"])
+        if stop is not None and stop(history):  # the kill came after the last epoch
+            epochs = first_epoch
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
     summary = events.writer(log_dir) if log_dir is not None else None
@@ -119,8 +125,6 @@ def fit(
         disable=not progress,
     )
     for _ in bar:
-        if first_epoch and stop is not None and stop(history):  # the kill came between the last epoch and the end
-            break
         model.train()
         losses, norms = [], []
         for batch in batches(generator):
@@ -181,6 +185,7 @@ def _state(model, optimizer, schedule, generator, history):
         "generator": generator.get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -194,4 +199,6 @@ def _restore(state, model, optimizer, schedule, generator):
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+    if state["mps"] is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
     return state["history"]

@@ -4,6 +4,7 @@ The Makefile calls nothing but this, so that everything also works where there i
 """
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -23,6 +24,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
 RETRAIN = {"1": True, "all": "all"}
 MAX_NOTEBOOK_BYTES = 1_500_000
+PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # of the cells that papermill adds to a copy
 
 
 class UsageError(Exception):
@@ -56,12 +58,13 @@ def title(nb):
 
 def default_parameters(nb):
     """Names and source of the values in the cell tagged `parameters`."""
-    import ast
-
     cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
-    body = ast.parse(cells[0].source).body if cells else []
     return {
-        target.id: ast.unparse(node.value) for node in body if isinstance(node, ast.Assign) for target in node.targets
+        target.id: ast.unparse(node.value)
+        for node in (ast.parse(cells[0].source).body if cells else [])
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
     }
 
 
@@ -117,21 +120,14 @@ def _about(nb, profile, seconds, authors, date):
 
 def _failure(error, nb):
     """Name the cell and the error of a failed run in one line."""
-    index = next(
-        (
-            number
-            for number, cell in enumerate(nb.cells)
-            for output in cell.get("outputs", [])
-            if output.output_type == "error"
-        ),
-        None,
-    )
-    if index is None:
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
-    cell = nb.cells[index]
-    output = next(output for output in cell.outputs if output.output_type == "error")
-    first = next((line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
-    return f"cell {index + 1} ({first.strip()[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
+    own = [cell for cell in nb.cells if not PAPERMILL_TAGS & {*cell.metadata.get("tags", [])}]
+    for number, cell in enumerate(own, 1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                lines = [line.strip() for line in cell.source.splitlines()]
+                first = next((line for line in lines if line and not line.startswith("#")), "")
+                return f"cell {number} ({first[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
 
 
 def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None):
@@ -143,13 +139,12 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     """
     import papermill
 
-    from lib.export import export_html, export_pdf
-
     exports = exports_folder()
     copy = exports / path.stem / path.name
     copy.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".pdf", ".html"):
-        (exports / path.stem).with_suffix(suffix).unlink(missing_ok=True)
+    reports = [exports / f"{path.stem}.{kind}" for kind in ("pdf", "html")]
+    for old in (copy, *reports):
+        old.unlink(missing_ok=True)
     environment = {
         "WORKBOOK_PROFILE": profile,
         "PYTHONPATH": str(ROOT),
@@ -162,16 +157,33 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     os.environ.update(environment)  # the kernel inherits it
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(path, copy, values or {}, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3")
+        papermill.execute_notebook(
+            path,
+            copy,
+            values or {},
+            cwd=path.parent,
+            progress_bar=False,
+            kernel_name="python3",
+            language="python",
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: its warnings would stand among our lines
+        )
         nb = nbformat.read(copy, 4)
         nb.metadata["workbook"] = _about(nb, profile, time.perf_counter() - start, list(authors), date)
         nbformat.write(nb, copy)
         if form != "none":
-            {"pdf": export_pdf, "html": export_html}[form](copy, (exports / path.stem).with_suffix(f".{form}"))
+            _export(copy, exports / f"{path.stem}.{form}")
     except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
+        for unfinished in reports:
+            unfinished.unlink(missing_ok=True)
         nb = nbformat.read(copy, 4) if copy.exists() else nbformat.v4.new_notebook()
         return time.perf_counter() - start, _failure(error, nb)
     return time.perf_counter() - start, ""
+
+
+def _export(source, target):
+    from lib.export import export_html, export_pdf
+
+    {".pdf": export_pdf, ".html": export_html}[target.suffix](source, target)
 
 
 def _run_all(jobs, workers):
@@ -200,7 +212,7 @@ def _report(jobs, workers):
             result = f"FAILED: {problem}\n    the partly executed copy is {_short(copy)}"
         else:
             good.append(path)
-            result = f"ok, {_short(copy if form == 'none' else (exports_folder() / path.stem).with_suffix(f'.{form}'))}"
+            result = f"ok, {_short(copy if form == 'none' else exports_folder() / f'{path.stem}.{form}')}"
         print(f"{path.name[:2]}  {title(nbformat.read(path, 4))}  {seconds:.0f} s  {result}", flush=True)
     return good
 
@@ -218,7 +230,7 @@ def clean(nb):
     from lib.export import freeze_widgets
 
     nb = freeze_widgets(nb)
-    nb.cells = [cell for cell in nb.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    nb.cells = [cell for cell in nb.cells if not PAPERMILL_TAGS & {*cell.metadata.get("tags", [])}]
     for number, cell in enumerate(nb.cells):
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
@@ -261,10 +273,10 @@ def problems(path):
         if len(lines) > 45:
             found.append(f"{where} has {len(lines)} lines; move what is not taught into lib")
         for output in cell.outputs:
-            text = str(output)
+            text = str({kind: value for kind, value in output.get("data", output).items() if "image/" not in kind})
             if output.output_type == "error" or output.get("name") == "stderr":
                 found.append(f"{where} has an error or warnings among its outputs")
-            if re.search(r"(/(root|home|tmp|Users)/|[A-Z]:\\\\)\w", text):
+            if f"{ROOT}{os.sep}" in text or re.search(r"(/(root|home|tmp|Users)/|\b[A-Z]:\\\\)\w", text):
                 found.append(f"{where} shows a path of the machine it ran on")
     return found
 
@@ -325,14 +337,11 @@ def main(arguments=None):
 
 def _dispatch(args):
     if args.command == "export":
-        from lib.export import export_html, export_pdf
-
-        exporters = {".pdf": export_pdf, ".html": export_html}
-        if args.target.suffix not in exporters:
+        if args.target.suffix not in (".pdf", ".html"):
             raise UsageError(f"{args.target} must end in .pdf or .html")
         if not args.notebook.is_file():
             raise UsageError(f"there is no notebook {args.notebook}")
-        exporters[args.target.suffix](args.notebook, args.target)
+        _export(args.notebook, args.target)
         return 0
     paths = notebooks(args.only)
     if args.command == "list":

@@ -26,6 +26,25 @@ def memory_positions(length, part="all"):
     return parts[part]
 
 
+def _checked(positions, length):
+    """The allowed positions as a tensor; by default all before the request."""
+    positions = torch.tensor(list(memory_positions(length) if positions is None else positions))
+    if len(positions) == 0 or positions.min() < 0 or positions.max() > length - 2:
+        raise ValueError(
+            f"positions must lie between 0 and {length - 2}, before the request at {length - 1}; "
+            f"got {positions.tolist()}"
+        )
+    return positions
+
+
+def _one_hot(token, position, length):
+    """The sequences with the given tokens (N,) at the given positions (N,): float32 (N, length, 5)."""
+    tokens = torch.full((len(token), length), EMPTY)
+    tokens[torch.arange(len(token)), position] = token
+    tokens[:, -1] = REQUEST
+    return F.one_hot(tokens, NUM_SYMBOLS).float()
+
+
 def memory_sequences(num_sequences, length, positions=None, generator=None):
     """Draw sequences of the memory task.
 
@@ -41,17 +60,24 @@ def memory_sequences(num_sequences, length, positions=None, generator=None):
     Raises:
         ValueError: no position, or one outside 0 … T - 2.
     """
-    positions = torch.tensor(list(memory_positions(length) if positions is None else positions))
-    if len(positions) == 0 or positions.min() < 0 or positions.max() > length - 2:
-        raise ValueError(
-            f"positions must lie between 0 and {length - 2}, before the request at {length - 1}; got {positions.tolist()}"
-        )
+    positions = _checked(positions, length)
     position = positions[torch.randint(len(positions), (num_sequences,), generator=generator)]
     token = torch.randint(1, REQUEST, (num_sequences,), generator=generator)
-    tokens = torch.full((num_sequences, length), EMPTY)
-    tokens[torch.arange(num_sequences), position] = token
-    tokens[:, -1] = REQUEST
-    return F.one_hot(tokens, NUM_SYMBOLS).float(), token, position
+    return _one_hot(token, position, length), token, position
+
+
+def every_sequence(length, positions=None):
+    """All sequences there are, once each: three tokens at every allowed position, sorted by position, then by token.
+
+    Returns:
+        x: float32 (3 P, T, 5), for P positions. y: int64 (3 P,). position: int64 (3 P,).
+
+    Raises:
+        ValueError: no position, or one outside 0 … T - 2.
+    """
+    position = _checked(positions, length).repeat_interleave(REQUEST - 1)
+    token = torch.arange(1, REQUEST).repeat(len(position) // (REQUEST - 1))
+    return _one_hot(token, position, length), token, position
 
 
 def with_blank_prefix(x, blanks):

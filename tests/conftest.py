@@ -1,0 +1,58 @@
+"""Every test works in stores of its own: the real checkpoints and exports are never touched."""
+
+import multiprocessing
+
+import matplotlib
+import pytest
+import torch
+
+from lib import checkpoints
+
+matplotlib.use("agg")
+torch.set_num_threads(1)
+
+WORKBOOK_VARIABLES = (
+    "WORKBOOK_PROFILE",
+    "WORKBOOK_SHIP",
+    "PYTHONPATH",
+    "OMP_NUM_THREADS",
+    "PYDEVD_DISABLE_FILE_VALIDATION",
+)
+
+
+@pytest.fixture(autouse=True)
+def stores(tmp_path, monkeypatch):
+    """Empty folders for checkpoints and exports, no records, and an environment that is put back afterwards."""
+    monkeypatch.setenv("WORKBOOK_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("WORKBOOK_EXPORTS", str(tmp_path / "exports"))
+    for variable in WORKBOOK_VARIABLES:  # `lib.workbook.run` sets them for the kernels it starts
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(checkpoints, "RECORDS", [])
+    return tmp_path
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What `display` was called with in figures, reporting and widgets: a list of (data, metadata)."""
+    from lib import figures, reporting, widgets
+
+    calls = []
+
+    def display(data, raw=False, metadata=None):
+        calls.append((data, metadata or {}))
+
+    for module in (figures, reporting, widgets):
+        monkeypatch.setattr(module, "display", display)
+    for numbers in figures._numbers.values():
+        numbers.clear()
+    return calls
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Starts real processes, which can be killed; except on Windows they do not each import torch anew."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["pytest", "lib.training", "torch.utils.tensorboard", "torch._dynamo"])
+    return context

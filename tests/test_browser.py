@@ -1,0 +1,103 @@
+"""The notebooks in JupyterLab in a real browser: Run All ends without an error, and a figure answers to its slider."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lib import workbook
+from lib.paths import ROOT, checkpoints_folder
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt install chromium")
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+PICTURE = ".jp-OutputArea-output .widget-image"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab over a copy of the notebooks (it saves them now and then)."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with open(folder / "lab.log", "w") as log:
+        environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=test", timeout=1)
+                    break
+                except OSError:
+                    assert server.poll() is None, Path(log.name).read_text()
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}/lab/tree/NAME?token=test&reset"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+@pytest.mark.parametrize("path", workbook.notebooks(), ids=lambda path: path.stem)
+def test_run_all_and_move_the_slider(lab, path):
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.goto(lab.replace("NAME", path.name), wait_until="domcontentloaded")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.get_by_role("menuitem", name="Edit", exact=True).click()
+        page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        # The notebook is done when its last code cell has its number, without a cell that still waits ([*]).
+        # JupyterLab renders only what is near the window, so the kernel's own word is taken: idle, and nothing queued.
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+        page.wait_for_timeout(1000)
+        page.wait_for_function(
+            "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
+            " && ![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))",
+            timeout=400_000,
+        )
+        panel = page.locator(".jp-WindowedPanel-outer").first
+        picture = page.locator(PICTURE).last
+        for _ in range(400):  # scroll to the figure with the sliders
+            if picture.count():
+                break
+            panel.evaluate("panel => panel.scrollBy(0, 600)")
+            page.wait_for_timeout(60)
+        picture.scroll_into_view_if_needed(timeout=20_000)
+        assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+        before = picture.get_attribute("src")
+        handle = page.locator(".jp-OutputArea-output .noUi-handle").first
+        readout = page.locator(".jp-OutputArea-output .widget-readout").first
+        shown = readout.inner_text()
+        handle.focus()
+        page.keyboard.press("ArrowRight")
+        expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=10_000)
+        page.wait_for_function(
+            "([query, old]) => [...document.querySelectorAll(query)].pop()?.src !== old",
+            arg=[PICTURE, before],
+            timeout=20_000,
+        )
+        if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
+            page.wait_for_timeout(500)
+            page.screenshot(path=str(Path(folder, f"{path.stem}.png")))
+        browser.close()

@@ -1,0 +1,67 @@
+"""Interactive figures: what is moved is drawn."""
+
+import io
+
+import ipywidgets
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from lib import widgets
+
+
+def interactive(displayed, **controls):
+    """The control widgets, the image widget and the values that were drawn so far."""
+    drawn = []
+
+    def draw(**values):
+        drawn.append(values)
+        fig, ax = plt.subplots(figsize=(2, 1))
+        ax.plot([0, values.get("height", 1)])
+        ax.set_ylim(0, 10)
+        return fig
+
+    found = widgets.interactive(draw, "Move it.", **controls)
+    box = displayed[-1][0]
+    (image,) = (child for child in box.children if isinstance(child, ipywidgets.Image))
+    assert "Move it." in box.children[0].value
+    return found, image, drawn
+
+
+def test_a_change_draws_again(displayed):
+    controls, image, drawn = interactive(displayed, height=(0, 10), kind=["a", "b"])
+    before = image.value
+    assert drawn == [{"height": 5, "kind": "a"}] and Image.open(io.BytesIO(before)).size == (200, 100)
+    controls["height"].value = 9
+    assert drawn[-1] == {"height": 9, "kind": "a"} and image.value != before
+    controls["height"].value = 5
+    assert image.value == before
+    controls["kind"].value = "b"
+    assert drawn[-1] == {"height": 5, "kind": "b"} and len(drawn) == 4
+    assert not plt.get_fignums(), "a figure that stays open is shown below the cell and fills the memory"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "low", "high", "step", "value"),
+    [
+        ((0, 10), ipywidgets.IntSlider, 0, 10, 1, 5),
+        ((1, 28, 3), ipywidgets.IntSlider, 1, 28, 3, 13),
+        ((0.0, 1.0, 0.25), ipywidgets.FloatSlider, 0, 1, 0.25, 0.5),
+        ((0.0, 1.0), ipywidgets.FloatSlider, 0, 1, 0.01, 0.5),
+    ],
+)
+def test_a_tuple_is_a_slider_that_starts_in_the_middle(displayed, given, kind, low, high, step, value):
+    controls, _, drawn = interactive(displayed, step_size=given)
+    slider = controls["step_size"]
+    assert type(slider) is kind and (slider.min, slider.max) == (low, high)
+    assert slider.step == pytest.approx(step) and slider.value == pytest.approx(value, abs=step)
+    steps = (slider.value - low) / step
+    assert steps == pytest.approx(round(steps))
+    assert slider.description == "step size" and not slider.continuous_update
+    assert drawn == [{"step_size": slider.value}]
+
+
+def test_own_widgets_are_taken_as_they_are(displayed):
+    box = ipywidgets.Checkbox(description="on?")
+    controls, _, drawn = interactive(displayed, on=box)
+    assert controls["on"] is box and box.description == "on?" and drawn == [{"on": False}]
