@@ -464,8 +464,10 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         events.write(log_dir, run.history, mark=key)
     else:
         reason = "asked to" if retrain else difference or "no finished training found"
-        print(f"{name}: training ({reason}) …")
         resume = local_folder() / name / f"{key}.resume"
+        if resume.exists():
+            reason += "; going on where an interrupted training stopped"
+        print(f"{name}: training ({reason}) …")
         start = time.process_time()
         history = train(model, resume=resume, log_dir=log_dir)
         seconds = history["seconds"][-1] if history.get("seconds") else time.process_time() - start

@@ -3,7 +3,7 @@
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, FancyBboxPatch
 
-INK, QUIET, FILL = "#222222", "#8C8C8C", "#F2F4F7"
+INK, QUIET, FILL = "#222222", "#5F5F5F", "#F2F4F7"
 
 
 def canvas(width, height, scale=0.62):

@@ -102,12 +102,13 @@ def parameters(path, profile, retrain=None, extra=()):
 # --- running --------------------------------------------------------------------------------------------------------
 
 
-def _about(nb, profile, seconds, authors, date):
+def _about(path, nb, profile, seconds, authors, date):
     """What the title page says."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
     about = {
+        "number": path.name[:2],
         "title": title(nb),
         "profile": profile,
         "device": device,
@@ -168,7 +169,7 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
             extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: its warnings would stand among our lines
         )
         nb = nbformat.read(copy, 4)
-        nb.metadata["workbook"] = _about(nb, profile, time.perf_counter() - start, list(authors), date)
+        nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
         nbformat.write(nb, copy)
         if form != "none":
             _export(copy, exports / f"{path.stem}.{form}")
@@ -205,6 +206,7 @@ def _run_all(jobs, workers):
 def _report(jobs, workers):
     """Run all jobs with one printed line each; the paths of those that went well."""
     good = []
+    print(f"Running {len(jobs)} of the notebooks, {min(workers, len(jobs))} at a time …", flush=True)
     for job, (seconds, problem) in _run_all(jobs, workers):
         path, form = job["path"], job["form"]
         copy = exports_folder() / path.stem / path.name
