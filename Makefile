@@ -7,7 +7,8 @@ RETRAIN ?=
 PYTHON  ?= python3
 export PYTHONPATH := $(CURDIR)
 
-# An active conda or virtual environment that satisfies every pin is used as it is; otherwise .venv is made and kept up to date.
+# An active conda or virtual environment that satisfies every pin is used as it is; otherwise .venv is made and kept up
+# to date.
 ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
   ACTIVE := $(shell python -m lib.environment >/dev/null 2>&1 && echo yes)
 endif

@@ -484,8 +484,11 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         resume.unlink(missing_ok=True)
         run = Run(name, model, history, settings, seconds)
         message = "trained"
-    if _shipping():  # store what is not there yet; touch the rest, so that `make ship` knows what is still asked for
-        save(shipped_file, stored) if origin == "local" else os.utime(shipped_file)
+    if _shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
+        if shipped and not difference and shipped["history"] == stored["history"]:
+            os.utime(shipped_file)
+        else:
+            save(shipped_file, stored)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
     _remember(name, why, not difference, [{"settings": settings, "result": run.result, "seconds": run.seconds}])

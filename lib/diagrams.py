@@ -83,10 +83,10 @@ def lstm_cell():
         ax.text(x, low - 0.56, meaning, fontsize=8, ha="center", va="center", color=INK)
         arrow(ax, (x, 1.28), (x, low - 0.72), color=QUIET, width=1.0, style="-")
     ax.plot([1.0, 8.0], [1.28, 1.28], color=QUIET, lw=1.3, zorder=1)  # x_t and h_{t-1} reach all four gates
-    ax.text(0.3, 1.28, r"$h_{t-1}$", ha="center", va="center", fontsize=12)
+    ax.text(0.48, 1.28, r"$h_{t-1}$", ha="center", va="center", fontsize=12)
     ax.text(2.0, 0.3, r"$x_t$", ha="center", va="center", fontsize=12)
     path(ax, (2.0, 0.55), (2.0, 1.28), color=QUIET)
-    ax.text(0.3, top, r"$c_{t-1}$", ha="center", va="center", fontsize=12)
+    ax.text(0.45, top, r"$c_{t-1}$", ha="center", va="center", fontsize=12)
     arrow(ax, (0.75, top), (2.72, top), color="#0072B2", width=2.4)
     circle(ax, 3.0, top, "⊙")
     arrow(ax, (3.28, top), (5.32, top), color="#0072B2", width=2.4)

@@ -28,7 +28,6 @@ COLORS = {
     "baseline": "#5F5F5F",
     "truth": "#000000",
 }
-STYLES = {"RNN": "-", "LSTM": "-", "TCN": "-", "MinGRU": "-.", "Transformer": "--", "baseline": ":", "truth": "-"}
 CYCLE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5F5F5F"]
 DPI = 144  # of the stored pictures; browsers count 96 to the inch, so that laptops with fine screens have some to spare
 
@@ -41,6 +40,7 @@ def use_style():
         {
             "figure.figsize": (7.0, 3.2),
             "figure.dpi": 72,
+            "figure.max_open_warning": 0,  # the frames of a film are open all at once
             "savefig.dpi": DPI,
             "figure.constrained_layout.use": True,
             "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
@@ -161,8 +161,10 @@ def film(frames, caption, fps=10, columns=6, width=480):
         )
 
     chosen = [scaled[round(i)] for i in np.linspace(0, len(scaled) - 1, min(columns, len(scaled)))]
-    gap, rows = 6, -(-len(chosen) // 3) if size[0] > size[1] * 1.2 else 1  # wide frames stand in rows of three
-    per_row = -(-len(chosen) // rows)
+    gap, shape = 6, size[0] / size[1]
+    per_row = 2 if shape > 2 else 3 if shape > 1.2 else len(chosen)  # the wider a frame, the fewer stand in a row
+    per_row = min(per_row, len(chosen))
+    rows = -(-len(chosen) // per_row)
     strip = Image.new("RGB", (per_row * (size[0] + gap) - gap, rows * (size[1] + gap) - gap), "white")
     for i, image in enumerate(chosen):
         strip.paste(image, ((i % per_row) * (size[0] + gap), (i // per_row) * (size[1] + gap)))
@@ -224,20 +226,16 @@ def encode_video(frames, fps):
         return target.read_bytes()
 
 
-def band(ax, x, values, label, color=None, **line):
+def band(ax, x, values, label, color=None, marker="o", shift=0.0, **line):
     """Median over repetitions as a line, every repetition as a dot: `values` is (repetitions, len(x)).
 
     With three to five repetitions the dots say more than an error bar, above all where runs either succeed or fail.
+    The dots of one x stand side by side, so that equal values do not hide each other; `shift` moves all of them, in
+    units of x, away from those of another line.
     """
-    values, color = np.asarray(values, dtype=float), color or COLORS.get(label)
+    x, values, color = np.asarray(x, dtype=float), np.asarray(values, dtype=float), color or COLORS.get(label)
     (drawn,) = ax.plot(x, np.nanmedian(values, axis=0), label=label, color=color, **line)
-    for row in values:
-        ax.plot(x, row, "o", color=drawn.get_color(), alpha=0.35, markersize=3.5, markeredgewidth=0)
+    apart = 0.007 * np.ptp(x) * (np.arange(len(values)) - (len(values) - 1) / 2)
+    for row, offset in zip(values, apart, strict=True):
+        ax.plot(x + shift + offset, row, marker, color=drawn.get_color(), alpha=0.65, markersize=4, markeredgewidth=0)
     return drawn
-
-
-def smooth(values, window=5):
-    """Running mean that keeps the length (the window is shortened at both ends)."""
-    values = np.asarray(values, dtype=float)
-    kernel = np.ones(min(window, len(values)))
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")

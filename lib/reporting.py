@@ -63,16 +63,15 @@ def run_table(caption="Every training behind this notebook, failures included.",
         caption: of the table.
         result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
     """
-    lines = []
+    lines, above = [], {}
     for record in checkpoints.RECORDS:
         groups = {}
         for row in record["rows"]:
             shared = {key: value for key, value in row["settings"].items() if key != "seed"}
             groups.setdefault(str(shared), (shared, []))[1].append(row)
-        settings = [{(key, str(value)) for key, value in shared.items()} for shared, _ in groups.values()]
-        common = set.intersection(*settings) if settings else set()
         for number, (shared, rows) in enumerate(groups.values()):
-            own = {key: value for key, value in shared.items() if number == 0 or (key, str(value)) not in common}
+            changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
+            above = shared
             outcomes = [
                 f"{row['result'][result]:.3f}"
                 if isinstance(row["result"].get(result), (int, float))
@@ -82,8 +81,8 @@ def run_table(caption="Every training behind this notebook, failures included.",
             lines.append(
                 {
                     "run": record["name"].split("/")[1] if number == 0 else "",
-                    "settings (a sweep's first line holds what its runs share)": ", ".join(
-                        f"{k} {_plain(v)}" for k, v in own.items()
+                    "settings that differ from the line above": ", ".join(
+                        f"{key} {_plain(value)}" for key, value in changed.items()
                     ),
                     "seeds": _plain([row["settings"].get("seed", "–") for row in rows]),
                     "result": " · ".join(outcomes),

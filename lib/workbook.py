@@ -50,9 +50,9 @@ def notebooks(only=None):
 
 
 def title(nb):
-    """Text of the first heading."""
+    """Text of the first heading, without the number that may stand before it."""
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    match = re.search(r"^#\s+(.+)$", text, re.M)
+    match = re.search(r"^#\s+(?:\d+\s+)?(.+)$", text, re.M)
     return match.group(1).strip() if match else "untitled"
 
 
