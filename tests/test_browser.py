@@ -32,6 +32,9 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text('{"windowingMode": "none"}')  # all cells stay in the page, so that they can be looked at
     own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
@@ -67,22 +70,12 @@ def test_run_all_and_move_the_slider(lab, path):
         page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        # The notebook is done when its last code cell has its number, without a cell that still waits ([*]).
-        # JupyterLab renders only what is near the window, so the kernel's own word is taken: idle, and nothing queued.
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
-        page.wait_for_timeout(1000)
-        page.wait_for_function(
-            "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
-            " && ![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))",
+        page.wait_for_function(  # every code cell has its number, none waits with a star
+            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+            ".every(prompt => /\\[\\d+\\]/.test(prompt.textContent))",
             timeout=400_000,
         )
-        panel = page.locator(".jp-WindowedPanel-outer").first
         picture = page.locator(PICTURE).last
-        for _ in range(400):  # scroll to the figure with the sliders
-            if picture.count():
-                break
-            panel.evaluate("panel => panel.scrollBy(0, 600)")
-            page.wait_for_timeout(60)
         picture.scroll_into_view_if_needed(timeout=20_000)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
         before = picture.get_attribute("src")

@@ -163,7 +163,7 @@ def test_a_notebook_that_fails_is_told_and_the_others_go_on(folder, stores, caps
     (exports / "01_fails.pdf").write_text("of an earlier run")
     (exports / "01_fails.html").write_text("of an earlier run")
     code = workbook.main(["run", "--jobs", "2", "--profile", "smoke", "--format", REPORT, "-p", "rate=0.5"])
-    first, second, third = capsys.readouterr().out.splitlines()
+    _, first, second, third = capsys.readouterr().out.splitlines()
     assert code == 1
     assert first.startswith("01  Title of 01_fails  ")
     assert first.endswith(" s  FAILED: cell 4 (print('so far')): ZeroDivisionError: division by zero"), first
