@@ -335,6 +335,9 @@ def main(arguments=None):
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what was being trained goes on from its last epoch when this is run again", file=sys.stderr)
+        return 130
 
 
 def _dispatch(args):
