@@ -419,7 +419,7 @@ def _difference(settings, source, stored):
     return ", ".join(changed)
 
 
-def train_or_load(name, model, train, settings, *, sources=(), retrain=False, why=""):
+def train_or_load(name, model, train, settings, *, sources=(), retrain=False, why="", log_dir=None):
     """Return a trained model: loaded if exactly this training was done before, otherwise trained now and stored.
 
     Args:
@@ -431,6 +431,7 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         sources: classes and functions besides the model's own whose code decides the result (data set, loss).
         retrain: train even if a finished training exists (a killed one still resumes).
         why: one sentence for the run table: the reason for this training.
+        log_dir: folder of its TensorBoard events (default: `exports/runs/<name>`).
 
     Returns:
         Run: model, history, settings, CPU-seconds and where it came from.
@@ -449,7 +450,7 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
     stored, origin = (_read(local_file, load), "local")
     if stored is None and shipped and not difference:
         stored, origin = shipped, "shipped"
-    log_dir = exports_folder() / "runs" / name
+    log_dir = log_dir or exports_folder() / "runs" / name
 
     if stored is not None and (not retrain or _shipping()):
         try:

@@ -1,9 +1,13 @@
 """Architectures: modules that map tensors to tensors and know nothing of data, losses or training."""
 
+from lib.models.convlstm import ConvLSTM, ConvLSTMCell
 from lib.models.convolutional import TCN, CausalTCN, Conv1d, PooledTCN
+from lib.models.forecasting import NextFrame, NoNetwork, Stencil
 from lib.models.initialisation import chrono_bias, initialise
+from lib.models.padding import PaddedConv2d, pad
 from lib.models.recurrent import LSTM, RNN, LSTMCell, RNNCell
 from lib.models.scan import MinGRU, linear_scan
+from lib.models.unet import ConvNeXtBlock, UNet
 from lib.models.vanilla import VanillaLSTM, VanillaRNN
 
 __all__ = [
@@ -12,13 +16,22 @@ __all__ = [
     "TCN",
     "CausalTCN",
     "Conv1d",
+    "ConvLSTM",
+    "ConvLSTMCell",
+    "ConvNeXtBlock",
     "LSTMCell",
     "MinGRU",
+    "NextFrame",
+    "NoNetwork",
+    "PaddedConv2d",
     "PooledTCN",
     "RNNCell",
+    "Stencil",
+    "UNet",
     "VanillaLSTM",
     "VanillaRNN",
     "chrono_bias",
     "initialise",
     "linear_scan",
+    "pad",
 ]

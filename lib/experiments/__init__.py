@@ -1,0 +1,1 @@
+"""Experiments that also run outside their notebook."""

@@ -1,0 +1,483 @@
+"""Training and evaluating forecasters of waves, configured by Hydra; notebooks and the command line call the same.
+
+    python -m lib.experiments.waves train data=fast model.c_list=[16,32] training.steps=500
+    python -m lib.experiments.waves train -m seed=0,1,2 data=slow,fast          (one run for each combination)
+    python -m lib.experiments.waves evaluate exports/runs/waves/2026-01-31_12-00-00
+    python -m lib.experiments.waves evaluate "exports/runs/waves/*"
+
+The tree of settings lies in `lib/experiments/config`; `python -m lib.experiments.waves train --help` shows it. Every
+run keeps its settings in `.hydra/`, its weights and its TensorBoard events in one folder under `exports/runs/`.
+"""
+
+import argparse
+import glob
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lib import checkpoints, training
+from lib.datasets.waves import WaveWindows, wave_set
+from lib.losses import forecast_loss, pushforward_loss
+from lib.models import ConvLSTM, NextFrame, UNet
+from lib.paths import exports_folder
+
+CONFIG = Path(__file__).with_name("config")
+GROUPS = ("data", "model", "training", "evaluation", "experiment")
+EPOCHS = 10  # validations during a training
+WEIGHTS = "model.safetensors"
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or has an impossible value; the message says what there is."""
+
+
+# --- settings: names and types; the values stand in the YAML files --------------------------------------------------
+
+
+@dataclass
+class Data:
+    skip_rate: int = MISSING
+    start: str = MISSING
+    size: int = MISSING
+    speed: float = MISSING
+    num_sources: int = MISSING
+    damping: float = MISSING
+    obstacle: str = MISSING
+    seed: int = MISSING
+    share: float = MISSING
+    cut_start: int = MISSING
+    cut_end: int = MISSING
+
+
+@dataclass
+class UNetModel:
+    name: str = MISSING
+    context_size: int = MISSING
+    head: str = MISSING
+    c_list: list[int] = MISSING
+    spatial_factor_list: list[int] = MISSING
+    num_block_list: list[int] = MISSING
+    padding: str = MISSING
+    kernel_size: int = MISSING
+    expansion: int = MISSING
+    norm: bool = MISSING
+    bundle: int = MISSING
+
+
+@dataclass
+class ConvLSTMModel:
+    name: str = MISSING
+    c_hidden: int = MISSING
+    num_layers: int = MISSING
+    kernel_size: int = MISSING
+    padding: str = MISSING
+    head: str = MISSING
+    output: str = MISSING
+    scaled: bool = MISSING
+
+
+@dataclass
+class Training:
+    steps: int = MISSING
+    predictions_per_step: int = MISSING
+    sequence_length: int = MISSING
+    rollout_steps: list[int] = MISSING
+    phases: list[float] = MISSING
+    learning_rate: float = MISSING
+    optimizer: str = MISSING
+    weight_decay: float = MISSING
+    clip: float = MISSING
+    noise: float = MISSING
+    pushforward: bool = MISSING
+
+
+@dataclass
+class Evaluation:
+    runs: int = MISSING
+    study_runs: int = MISSING
+    warm_up: int = MISSING
+    seeds: list[int] = MISSING
+
+
+@dataclass
+class Settings:
+    data: Data = MISSING
+    model: Any = MISSING
+    training: Training = MISSING
+    evaluation: Evaluation = MISSING
+    experiment: Any = None
+    seed: int = MISSING
+
+
+STORE = ConfigStore.instance()
+STORE.store(name="schema", node=Settings)
+STORE.store(group="data", name="schema", node=Data)
+STORE.store(group="model", name="unet_schema", node=UNetModel)
+STORE.store(group="model", name="convlstm_schema", node=ConvLSTMModel)
+STORE.store(group="training", name="schema", node=Training)
+STORE.store(group="evaluation", name="schema", node=Evaluation)
+
+
+def compose(experiment=None, overrides=()) -> DictConfig:
+    """The settings of one training.
+
+    Args:
+        experiment: name of a preset in `lib/experiments/config/experiment`, or None.
+        overrides: texts such as "data=fast" or "model.c_list=[16,32]", as on the command line.
+
+    Raises:
+        SettingsError: a group, key or value that does not exist or does not fit.
+    """
+    overrides = ([f"experiment={experiment}"] if experiment else []) + [str(text) for text in overrides]
+    with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
+        _check(overrides)
+        return _composed(overrides)
+
+
+def _composed(overrides):
+    try:
+        config = hydra.compose("config", overrides)
+        OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return config
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise SettingsError(f"{' '.join(overrides)}: {str(cause).splitlines()[0]}") from error
+
+
+def _check(overrides):
+    """Name what does not exist, and what does, before Hydra gives up with less."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise SettingsError(f"cannot read {' '.join(overrides)!r}: {str(error).splitlines()[0]}") from error
+    groups = [item for item in parsed if item.key_or_group in GROUPS]
+    for item in groups:
+        options = sorted(path.stem for path in (CONFIG / item.key_or_group).glob("*.yaml"))
+        values = item.sweep_iterator() if item.is_sweep_override() else [item.value()]
+        for value in values:
+            if str(value) not in [*options, "None"]:
+                raise SettingsError(f"{item.key_or_group}={value}: there are {', '.join(options)}")
+    choices = [item.input_line for item in groups if not item.is_sweep_override()]
+    known = _composed(choices)
+    for item in parsed:
+        if item in groups or item.key_or_group.startswith("hydra"):
+            continue
+        if item.is_add() or item.is_force_add() or item.is_delete():
+            raise SettingsError(f"{item.input_line}: settings can be changed, but not added or removed")
+        *parents, name = item.key_or_group.split(".")
+        node = OmegaConf.select(known, ".".join(parents)) if parents else known
+        if not isinstance(node, DictConfig) or name not in node:
+            valid = sorted(node) if isinstance(node, DictConfig) else sorted(known)
+            place = ".".join(parents) if isinstance(node, DictConfig) and parents else "the settings"
+            raise SettingsError(f"{item.input_line}: {place} has no {name!r}; it has {', '.join(map(str, valid))}")
+        if item.is_sweep_override():
+            for value in item.sweep_iterator():
+                _composed([*choices, f"{item.key_or_group}={value}"])
+
+
+# --- data, model, training ------------------------------------------------------------------------------------------
+
+
+def wave_data(data, use, share=1.0):
+    """The "train", "validation" or "test" set of these settings (the group `data`): (N, T, H, W)."""
+    physics = {"size": data.size, "speed": data.speed, "num_sources": data.num_sources, "damping": data.damping}
+    physics |= {"obstacle": data.obstacle, "start": data.start}
+    return wave_set(use, data.skip_rate, seed=data.seed, share=share, **physics)
+
+
+def unet(model):
+    """Forecaster with a U-Net inside, of the settings of the group `model`."""
+    lists = [list(numbers) for numbers in (model.c_list, model.spatial_factor_list, model.num_block_list)]
+    options = (model.padding, model.kernel_size, model.expansion, model.norm)
+    network = UNet(model.context_size, model.bundle, *lists, *options)
+    return NextFrame(network, model.context_size, model.head, step_scale=torch.ones(model.bundle))
+
+
+def convlstm(model):
+    """ConvLSTM of the settings of the group `model`."""
+    options = (model.c_hidden, model.num_layers, model.kernel_size, model.padding, model.head)
+    return ConvLSTM(*options, output=model.output).to(memory_format=torch.channels_last)
+
+
+BUILDERS = {"unet": (unet, UNet), "convlstm": (convlstm, ConvLSTM)}
+
+
+def build(config):
+    """The forecaster of these settings, with fresh weights drawn with `config.seed`.
+
+    Raises:
+        SettingsError: the model's settings contradict each other.
+    """
+    if config.model.name not in BUILDERS:
+        raise SettingsError(f"model.name must be one of {', '.join(BUILDERS)}; got {config.model.name!r}")
+    torch.manual_seed(config.seed)
+    try:
+        return BUILDERS[config.model.name][0](config.model)
+    except ValueError as error:
+        raise SettingsError(f"model: {error}") from error
+
+
+def set_scales(model, runs):
+    """Store in a forecaster the standard deviation of the field, and the size of what it has to add to its base."""
+    model.field_scale.fill_(runs.std())
+    bundle, last = model.step_scale.numel(), runs[:, 1:]
+    slope = last - runs[:, :-1] if model.head == "extrapolate" else 0.0
+    for k in range(1, bundle + 1):
+        later = runs[:, 1 + k :]
+        base = 0.0 if model.head == "absolute" else (last + k * slope)[:, :-k]
+        model.step_scale.view(-1)[k - 1] = (later - base).square().mean().sqrt()
+
+
+def rollout_length(step, settings):
+    """Frames predicted in closed loop in an optimiser step, numbered from 0 (settings: the group `training`)."""
+    border = 0.0
+    for length, share in zip(settings.rollout_steps, settings.phases, strict=True):
+        border += share * settings.steps
+        if step < round(border):
+            return length
+    return settings.rollout_steps[-1]
+
+
+def rate_factor(step, steps):
+    """Learning rate over its greatest value: up in the first tenth, then down along a cosine."""
+    rise = max(1, steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+
+
+def check_training(settings):
+    """Raise SettingsError for values of the group `training` that cannot be trained with."""
+    lengths, shares = list(settings.rollout_steps), list(settings.phases)
+    if len(lengths) != len(shares) or not lengths or min(lengths) < 1 or abs(sum(shares) - 1) > 1e-6:
+        raise SettingsError(
+            "training.rollout_steps must be at least 1 each, and training.phases as many shares that add up to 1; got "
+            f"{lengths} and {shares}"
+        )
+    if settings.optimizer not in ("adam", "adamw") or settings.steps < 1:
+        raise SettingsError(
+            f"need training.optimizer=adam or adamw and training.steps ≥ 1; got {settings.optimizer}, {settings.steps}"
+        )
+
+
+def fit(model, config, **options):
+    """Train a forecaster on the data of its settings; returns the history. `options` go to `training.fit`.
+
+    Every optimiser step evaluates the network about `predictions_per_step` times, in many short roll-outs or in few
+    long ones: neither its time nor its memory grows with the length of the roll-out.
+    """
+    settings = config.training
+    check_training(settings)
+    runs = wave_data(config.data, "train", config.data.share)
+    if config.model.get("scaled", True):
+        set_scales(model, runs)
+    device = training.best_device()
+    model.to(device)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    optimizer = kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
+    given, bundle = settings.sequence_length or model.context_size, model.step_scale.numel()
+    cut = (config.data.cut_start, config.data.cut_end)
+    windows = {length: WaveWindows(runs, given, length, *cut) for length in set(settings.rollout_steps)}
+    epochs = min(EPOCHS, settings.steps)
+    borders = [round(settings.steps * (epoch + 1) / epochs) for epoch in range(epochs)]
+
+    def batches(generator):
+        end = next(border for border in borders if border > schedule.last_epoch)
+        while schedule.last_epoch < end:  # the schedule counts the steps, also across an interruption
+            length = rollout_length(schedule.last_epoch, settings)
+            evaluations = given - model.context_size + -(-length // bundle)
+            frames, targets = windows[length].draw(max(1, settings.predictions_per_step // evaluations), generator)
+            if settings.noise:
+                sigma = settings.noise * model.field_scale.item()
+                frames = frames + sigma * torch.randn(frames.shape, generator=generator)
+            yield frames, targets
+
+    watched = wave_data(config.data, "validation", 0.027).to(device)
+
+    def validate(model):
+        result = score(model, watched, watched.shape[1] // 2)
+        return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
+
+    loss = pushforward_loss if settings.pushforward else forecast_loss
+    options |= {"schedule": schedule, "clip": settings.clip, "seed": config.seed, "validate": validate}
+    history = training.fit(model, batches, loss, optimizer, epochs=epochs, **options)
+    model.cpu()
+    return history
+
+
+def train(config, name, *, retrain=False, why="", log_dir=None):
+    """Train a forecaster, or load it if exactly this training has been done; see `lib.checkpoints.train_or_load`.
+
+    The run's folder, `exports/runs/<name>` unless told otherwise, receives its settings (`.hydra/config.yaml`), its
+    weights and its TensorBoard events, in either case.
+
+    Returns:
+        checkpoints.Run
+    """
+    model = build(config)
+    check_training(config.training)
+    settings = OmegaConf.to_container(config, resolve=True)
+    settings.pop("evaluation", None)
+    folder = Path(log_dir) if log_dir else exports_folder() / "runs" / name
+
+    def start(model, resume, log_dir):
+        return fit(model, config, resume=resume, log_dir=log_dir)
+
+    sources = (fit, *BUILDERS[config.model.name])
+    run = checkpoints.train_or_load(
+        name, model, start, settings, sources=sources, retrain=retrain, why=why, log_dir=folder
+    )
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    checkpoints.write_atomically(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
+    checkpoints.save(folder / WEIGHTS, run.model.state_dict())
+    return run
+
+
+# --- evaluation -----------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def score(model, runs, warm_up):
+    """Errors of a forecaster: teacher-forced up to frame `warm_up`, then in closed loop to the end of the runs.
+
+    Args:
+        runs: (N, T, H, W). warm_up: number of the last true frame, counted from 0.
+
+    Returns:
+        dict of `one_step_mse` (of the frames up to the one after `warm_up`, all predicted from true frames),
+        `one_step_share` (the same over copying's), `rmse` (list over the horizons 1 … T - 1 - warm_up, in units of the
+        standard deviation of the runs) and `correlation` (the same for the correlation with the truth, mean over runs).
+    """
+    first, steps = model.context_size, runs.shape[1] - 1 - warm_up
+    if not first <= warm_up < runs.shape[1] - 1:
+        raise ValueError(
+            f"warm_up must lie between the model's context, {first}, and the last frame but one, "
+            f"{runs.shape[1] - 2}; got {warm_up}"
+        )
+    predictions = torch.cat([model(part[:, : warm_up + 1], steps - 1) for part in runs.split(50)])
+    squares = (predictions - runs[:, first:]).square()
+    one_step = squares[:, :-steps].mean() if warm_up > first else squares[:, 0].mean()
+    copying = (runs[:, first : warm_up + 1] - runs[:, first - 1 : warm_up]).square().mean()
+    p, u = (frames[:, -steps:].flatten(2) for frames in (predictions, runs))
+    p, u = p - p.mean(2, keepdim=True), u - u.mean(2, keepdim=True)
+    cosine = (p * u).sum(2) / (p.norm(dim=2) * u.norm(dim=2)).clamp(min=1e-12)
+    return {
+        "one_step_mse": one_step.item(),
+        "one_step_share": (one_step / copying).item(),
+        "rmse": (squares[:, -steps:].mean((0, 2, 3)).sqrt() / runs.std()).tolist(),
+        "correlation": cosine.mean(0).tolist(),
+    }
+
+
+def evaluate(model, config, runs=None):
+    """`score` on the test runs of these settings, as plain rounded numbers; `runs` limits how many."""
+    total = runs or config.evaluation.runs
+    result = score(model, wave_data(config.data, "test", 1.0)[:total], config.evaluation.warm_up)
+    return {
+        key: [float(f"{number:.5g}") for number in value] if isinstance(value, list) else float(f"{value:.5g}")
+        for key, value in result.items()
+    }
+
+
+def load(folder):
+    """The trained forecaster of a run's folder and its settings, exactly as trained: (model, config).
+
+    Raises:
+        SettingsError: the folder is no finished run, or its settings are damaged.
+        CheckpointError: its weights are damaged.
+    """
+    folder = Path(folder)
+    file = folder / ".hydra" / "config.yaml"
+    if not file.is_file() or not (folder / WEIGHTS).is_file():
+        raise SettingsError(f"{folder} is no finished run: it has no {file.name if not file.is_file() else WEIGHTS}")
+    try:
+        config = OmegaConf.load(file)
+        model = build(config)
+        model.load_state_dict(checkpoints.load(folder / WEIGHTS))
+    except checkpoints.CheckpointError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"the settings in {file} are damaged or of another version: {error}") from error
+    return model, config
+
+
+# --- command line ---------------------------------------------------------------------------------------------------
+
+
+def _train(config):
+    """One run of `train` on the command line; Hydra has made its folder and stored its overrides there."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        train(config, "waves/run", log_dir=folder)
+    except (ValueError, training.TrainingError, checkpoints.CheckpointError) as error:
+        raise SystemExit(f"{folder}: {error}") from error  # one line; anything unexpected keeps its traceback
+    print(f"{folder}: evaluate with `python -m lib.experiments.waves evaluate {folder}`")
+
+
+def _evaluate(patterns, runs):
+    folders = sorted({Path(match) for pattern in patterns for match in glob.glob(str(pattern))})
+    folders = [found for folder in folders for found in _runs_in(folder)]
+    if not folders:
+        raise SettingsError(f"no finished run matches {' '.join(patterns)}")
+    print(f"{'one step':>10} {'% of copying':>13} {'RMSE @50':>9} {'@100':>7}   run (RMSE in % of the deviation)")
+    for folder in folders:
+        model, config = load(folder)
+        result = evaluate(model, config, runs)
+        checkpoints.write_atomically(folder / "scores.json", json.dumps(result).encode())
+        at = [f"{100 * result['rmse'][h - 1]:.1f}" if len(result["rmse"]) >= h else "–" for h in (50, 100)]
+        share = 100 * result["one_step_share"]
+        print(f"{result['one_step_mse']:10.2e} {share:13.4f} {at[0]:>9} {at[1]:>7}   {folder}", flush=True)
+
+
+def _runs_in(folder):
+    """A run's folder itself, or the runs of a multirun below it."""
+    if (folder / WEIGHTS).is_file():
+        return [folder]
+    return sorted(file.parent for file in folder.glob(f"*/{WEIGHTS}"))
+
+
+def main(arguments=None):
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = arguments.pop(0) if arguments else "--help"
+    try:
+        if command == "train":
+            overrides = [text for text in arguments if not text.startswith("-")]
+            if not {"-h", "--help", "--hydra-help", "--info", "--cfg", "-c"} & {*arguments}:
+                with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
+                    _check(overrides)
+                    if not {"-m", "--multirun"} & {*arguments}:
+                        _composed([text for text in overrides if not text.startswith("hydra")])
+            os.environ["WORKBOOK_EXPORTS"] = str(exports_folder())  # the tree of settings names it
+            sys.argv = [sys.argv[0], *arguments]
+            hydra.main(config_path=str(CONFIG), config_name="config", version_base="1.3")(_train)()
+            return 0
+        if command == "evaluate":
+            parser = argparse.ArgumentParser(prog="python -m lib.experiments.waves evaluate")
+            parser.add_argument("runs", nargs="+", help="folders of runs; wildcards are allowed")
+            parser.add_argument("--test-runs", type=int, help="how many of the test runs (default: as configured)")
+            args = parser.parse_args(arguments)
+            _evaluate(args.runs, args.test_runs)
+            return 0
+    except (SettingsError, checkpoints.CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(__doc__)
+    return 0 if command in ("-h", "--help") else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
