@@ -84,6 +84,14 @@ def png(fig, dpi=DPI):
     return small.getvalue()
 
 
+def svg(fig):
+    """A matplotlib figure as SVG text, letters as outlines; the same figure gives the same text."""
+    with matplotlib.rc_context({"svg.hashsalt": "workbook"}):
+        text = io.StringIO()
+        fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
 def _emit(kind, data, caption, metadata=None):
     number = _number(kind, caption)
     display(data, raw=True, metadata={**(metadata or {}), "workbook": {kind: number, "caption": caption}})
@@ -97,8 +105,23 @@ def _emit(kind, data, caption, metadata=None):
     )
 
 
-def show(fig, caption, file=None):
-    """Display a figure with a numbered caption (Markdown, math allowed) and close it; `file` also stores it as PNG."""
+def show(fig, caption, file=None, vector=False):
+    """Display a figure with a numbered caption (Markdown, math allowed) and close it.
+
+    Args:
+        fig: matplotlib figure. caption: Markdown. file: also store it there as PNG.
+        vector: display it as vector graphics (SVG): for drawings; plots with many points are smaller as pictures.
+    """
+    if vector:
+        drawing, inches = svg(fig), fig.get_size_inches()[0]
+        plt.close(fig)
+        _emit(
+            "figure",
+            {"image/svg+xml": drawing, "text/plain": "figure"},
+            caption,
+            {"image/svg+xml": {"width": round(inches * 96)}},
+        )
+        return
     picture = png(fig)
     plt.close(fig)
     if file is not None:

@@ -1,10 +1,39 @@
 """Figures that answer to sliders, in JupyterLab and in print."""
 
 import ipywidgets
+import traitlets
 from IPython.display import display
 from matplotlib import pyplot as plt
 
 from lib import figures
+
+
+class ClickGrid(ipywidgets.GridBox):
+    """A board of squares to click on; `value` is the (row, column) of the last click, from the top left.
+
+    Args:
+        rows, columns: number of squares. start: the first value (default: the middle). pixels: side of a square.
+    """
+
+    value = traitlets.Tuple(traitlets.Int(), traitlets.Int())
+
+    def __init__(self, rows, columns, start=None, pixels=24):
+        size = {"width": f"{pixels}px", "height": f"{pixels}px", "padding": "0px", "margin": "0px"}
+        squares = []
+        for number in range(rows * columns):
+            place = divmod(number, columns)
+            square = ipywidgets.Button(tooltip=f"row {place[0]}, column {place[1]}", layout=ipywidgets.Layout(**size))
+            square.on_click(lambda _, place=place: self.set_trait("value", place))
+            squares.append(square)
+        layout = {"grid_template_columns": f"repeat({columns}, {pixels + 2}px)", "grid_gap": "2px 0px"}
+        super().__init__(squares, layout=ipywidgets.Layout(**layout))
+        self.value = start or (rows // 2, columns // 2)
+        self._mark(columns)
+        self.observe(lambda _: self._mark(columns), "value")
+
+    def _mark(self, columns):
+        for number, square in enumerate(self.children):
+            square.button_style = "warning" if divmod(number, columns) == self.value else ""
 
 
 def interactive(draw, description, **controls):
@@ -26,8 +55,9 @@ def interactive(draw, description, **controls):
         for name, control in controls.items()
     }
     for name, widget in widgets.items():
-        widget.description = widget.description or name.replace("_", " ")
-        widget.style.description_width = "initial"
+        if hasattr(widget, "description"):
+            widget.description = widget.description or name.replace("_", " ")
+            widget.style.description_width = "initial"
         if hasattr(widget, "continuous_update"):
             widget.continuous_update = False  # draw when the handle is let go, not at every pixel on the way
     image = ipywidgets.Image(format="png")

@@ -33,11 +33,14 @@ def check_stability(speed=SPEED, dt=DT, dx=DX):
         ValueError: r exceeds 1/√2; the explicit scheme then multiplies the checkerboard pattern at every step
             (Courant, Friedrichs and Lewy, 1928).
     """
-    r = float(torch.as_tensor(speed, dtype=torch.float64).max()) * dt / dx
-    if not 0 < r <= 1 / math.sqrt(2) + 1e-12:
+    speeds = torch.as_tensor(speed, dtype=torch.float64)
+    fastest = speeds.max().item()
+    r = fastest * dt / dx
+    if not 0 < r <= 1 / math.sqrt(2) + 1e-12 or speeds.min() < 0:
+        longest = f", here {math.floor(1e4 * dx / (math.sqrt(2) * fastest)) / 1e4:g}" if fastest > 0 and dx > 0 else ""
         raise ValueError(
-            f"c·Δt/Δx = {r:.3f}, but the scheme is stable only for 0 < c·Δt/Δx ≤ 1/√2 ≈ 0.707: "
-            f"choose a time step of at most {dx / (math.sqrt(2) * r / dt * dx):.3g}, or a lower speed or larger cells"
+            f"c·Δt/Δx = {r:.3f}, but the scheme is stable only for 0 < c·Δt/Δx ≤ 1/√2 ≈ 0.707: choose a time step of "
+            f"at most Δx/(√2 c){longest}, or another speed or width of the cells"
         )
     return r
 
@@ -105,14 +108,17 @@ def simulate(
         raise ValueError(
             f"need num_frames ≥ 1, skip_rate ≥ 1 and damping ≥ 0; got {num_frames}, {skip_rate} and {damping}"
         )
-    if obstacle is not None and obstacle.shape != start.shape[1:]:
-        raise ValueError(
-            f"the obstacle must have the shape of a frame, {tuple(start.shape[1:])}; got {tuple(obstacle.shape)}"
-        )
+    size = tuple(start.shape[1:])
+    if obstacle is not None and (obstacle.shape != size or obstacle.dtype != torch.bool):
+        raise ValueError(f"the obstacle must be bool {size}, got {obstacle.dtype} {tuple(obstacle.shape)}")
+    if isinstance(speed, Tensor) and speed.dim() > 0 and speed.shape != size:
+        raise ValueError(f"the speed must be a number or a field {size}, got {tuple(speed.shape)}")
     r2 = (torch.as_tensor(speed, dtype=start.dtype, device=start.device) * dt / dx) ** 2
     free = 1 if obstacle is None else (~obstacle).to(start)
     u = start * free
     if isinstance(previous, Tensor):
+        if previous.shape != start.shape:
+            raise ValueError(f"previous must be like start, {tuple(start.shape)}; got {tuple(previous.shape)}")
         before = previous * free
     elif previous in STARTS:
         before = u + 0.5 * r2 * laplacian(u) if previous == "rest" else torch.zeros_like(u)
@@ -175,6 +181,8 @@ def wave_set(use, skip_rate=1, *, seed=0, share=1.0, **options) -> Tensor:
     """
     if use not in SPLITS:
         raise ValueError(f"the sets are {', '.join(SPLITS)}; got {use!r}")
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie above 0 and at most at 1, got {share}")
     num_runs, num_frames = SPLITS[use]
     seed = 1000 * seed + list(SPLITS).index(use)
     return wave_runs(max(1, round(share * num_runs)), num_frames, skip_rate=skip_rate, seed=seed, **options)
@@ -219,6 +227,9 @@ def energy(before: Tensor, after: Tensor, *, skip_rate=1, speed=SPEED, dt=DT, dx
     obstacles), kinetic plus elastic: ½ Σ ((u' - u) / Δt)² Δx² + ½ c² Σ ∇u' · ∇u Δx². In the sine modes of the
     membrane, each of which turns by an angle θ per step, this reads ½ Σ (a² + b² - 2 a b cos θ) / Δt² Δx²; with s steps
     between the frames the angle is sθ, and the factor sin²θ / sin²sθ makes the sum the same number.
+
+    Raises:
+        ValueError: a mode turns by half a circle or more between two frames, which leaves its energy open.
     """
     r = check_stability(speed, dt, dx)
     sines = []
@@ -229,6 +240,8 @@ def energy(before: Tensor, after: Tensor, *, skip_rate=1, speed=SPEED, dt=DT, dx
     (rows, along_y), (columns, along_x) = sines
     a, b = (rows @ frame.double() @ columns for frame in (before, after))
     theta = 2 * torch.asin(r * torch.sqrt(along_y[:, None] + along_x))  # sin²(θ/2) = r² (sin² + sin²)
+    if skip_rate * theta.max() >= math.pi:
+        raise ValueError(f"frames {skip_rate} steps apart do not determine the energy: keep more frames")
     weight = (torch.sin(theta) / torch.sin(skip_rate * theta)) ** 2
     form = weight * (a * a + b * b - 2 * a * b * torch.cos(skip_rate * theta))
     return 0.5 * form.sum((-2, -1)) * (dx / dt) ** 2

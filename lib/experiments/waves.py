@@ -29,9 +29,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lib import checkpoints, training
-from lib.datasets.waves import WaveWindows, wave_set
+from lib.datasets.waves import SPLITS, WaveWindows, exact_stencil, wave_set
 from lib.losses import forecast_loss, pushforward_loss
-from lib.models import ConvLSTM, NextFrame, UNet
+from lib.models import ConvLSTM, NextFrame, NoNetwork, Stencil, UNet
 from lib.paths import exports_folder
 
 CONFIG = Path(__file__).with_name("config")
@@ -109,6 +109,7 @@ class Evaluation:
     runs: int = MISSING
     study_runs: int = MISSING
     warm_up: int = MISSING
+    horizon: int = MISSING
     seeds: list[int] = MISSING
 
 
@@ -161,31 +162,30 @@ def _check(overrides):
     """Name what does not exist, and what does, before Hydra gives up with less."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
+        values = {id(item): list(item.sweep_iterator()) if item.is_sweep_override() else None for item in parsed}
     except HydraException as error:
         raise SettingsError(f"cannot read {' '.join(overrides)!r}: {str(error).splitlines()[0]}") from error
     groups = [item for item in parsed if item.key_or_group in GROUPS]
     for item in groups:
         options = sorted(path.stem for path in (CONFIG / item.key_or_group).glob("*.yaml"))
-        values = item.sweep_iterator() if item.is_sweep_override() else [item.value()]
-        for value in values:
-            if str(value) not in [*options, "None"]:
+        for value in values[id(item)] or [item.value()]:
+            if str(value) not in options:
                 raise SettingsError(f"{item.key_or_group}={value}: there are {', '.join(options)}")
     choices = [item.input_line for item in groups if not item.is_sweep_override()]
     known = _composed(choices)
     for item in parsed:
-        if item in groups or item.key_or_group.startswith("hydra"):
+        if item in groups or item.key_or_group.split(".")[0] == "hydra":
             continue
         if item.is_add() or item.is_force_add() or item.is_delete():
             raise SettingsError(f"{item.input_line}: settings can be changed, but not added or removed")
-        *parents, name = item.key_or_group.split(".")
-        node = OmegaConf.select(known, ".".join(parents)) if parents else known
-        if not isinstance(node, DictConfig) or name not in node:
-            valid = sorted(node) if isinstance(node, DictConfig) else sorted(known)
-            place = ".".join(parents) if isinstance(node, DictConfig) and parents else "the settings"
-            raise SettingsError(f"{item.input_line}: {place} has no {name!r}; it has {', '.join(map(str, valid))}")
-        if item.is_sweep_override():
-            for value in item.sweep_iterator():
-                _composed([*choices, f"{item.key_or_group}={value}"])
+        node, place = known, "the tree of settings"
+        for name in item.key_or_group.split("."):
+            if not isinstance(node, DictConfig) or name not in node:
+                valid = ", ".join(sorted(map(str, node))) if isinstance(node, DictConfig) else "no parts"
+                raise SettingsError(f"{item.input_line}: {place} has no {name!r}; it has {valid}")
+            node, place = node[name], name
+        for value in values[id(item)] or []:
+            _composed([*choices, f"{item.key_or_group}={value}"])
 
 
 # --- data, model, training ------------------------------------------------------------------------------------------
@@ -267,10 +267,14 @@ def check_training(settings):
             "training.rollout_steps must be at least 1 each, and training.phases as many shares that add up to 1; got "
             f"{lengths} and {shares}"
         )
-    if settings.optimizer not in ("adam", "adamw") or settings.steps < 1:
-        raise SettingsError(
-            f"need training.optimizer=adam or adamw and training.steps ≥ 1; got {settings.optimizer}, {settings.steps}"
-        )
+    if settings.optimizer not in ("adam", "adamw"):
+        raise SettingsError(f"training.optimizer must be adam or adamw, got {settings.optimizer!r}")
+    for name, least in (("steps", 1), ("predictions_per_step", 1), ("sequence_length", 0), ("noise", 0)):
+        if settings[name] < least:
+            raise SettingsError(f"training.{name} must be at least {least}, got {settings[name]}")
+    for name in ("learning_rate", "clip"):
+        if not settings[name] > 0:
+            raise SettingsError(f"training.{name} must be above 0, got {settings[name]}")
 
 
 def fit(model, config, **options):
@@ -287,7 +291,8 @@ def fit(model, config, **options):
     device = training.best_device()
     model.to(device)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    optimizer = kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    betas = (0.9, 0.99)  # gradients shrink by orders of magnitude during a training: forget the old ones sooner
+    optimizer = kind(model.parameters(), settings.learning_rate, betas, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
     given, bundle = settings.sequence_length or model.context_size, model.step_scale.numel()
     cut = (config.data.cut_start, config.data.cut_end)
@@ -319,6 +324,15 @@ def fit(model, config, **options):
     return history
 
 
+def flat(config):
+    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}."""
+    tree = OmegaConf.to_container(config, resolve=True)
+    groups = {group: tree[group] for group in ("data", "model", "training")}
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()} | {
+        "seed": tree["seed"]
+    }
+
+
 def train(config, name, *, retrain=False, why="", log_dir=None):
     """Train a forecaster, or load it if exactly this training has been done; see `lib.checkpoints.train_or_load`.
 
@@ -330,8 +344,12 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
     """
     model = build(config)
     check_training(config.training)
-    settings = OmegaConf.to_container(config, resolve=True)
-    settings.pop("evaluation", None)
+    try:
+        wave_data(config.data, "validation", 0.01)
+        if not 0 < config.data.share <= 1:
+            raise ValueError(f"share must lie above 0 and at most at 1, got {config.data.share}")
+    except ValueError as error:
+        raise SettingsError(f"data: {error}") from error
     folder = Path(log_dir) if log_dir else exports_folder() / "runs" / name
 
     def start(model, resume, log_dir):
@@ -339,7 +357,7 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
 
     sources = (fit, *BUILDERS[config.model.name])
     run = checkpoints.train_or_load(
-        name, model, start, settings, sources=sources, retrain=retrain, why=why, log_dir=folder
+        name, model, start, flat(config), sources=sources, retrain=retrain, why=why, log_dir=folder
     )
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     checkpoints.write_atomically(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
@@ -347,50 +365,105 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
     return run
 
 
+def baselines(config):
+    """What a forecaster has to beat: by name, the zero prediction, copying, the straight line, and the exact rule."""
+    data = config.data
+    kernel = exact_stencil(data.skip_rate, data.speed).float()
+    return {
+        "zero": NextFrame(NoNetwork(), 1, "absolute"),
+        "copy last frame": NextFrame(NoNetwork(), 1, "change"),
+        "straight line": NextFrame(NoNetwork(), 2, "extrapolate"),
+        "exact stencil": NextFrame(Stencil(kernel), 2, "absolute"),
+    }
+
+
 # --- evaluation -----------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def score(model, runs, warm_up):
-    """Errors of a forecaster: teacher-forced up to frame `warm_up`, then in closed loop to the end of the runs.
-
-    Args:
-        runs: (N, T, H, W). warm_up: number of the last true frame, counted from 0.
+def forecast(model, runs, warm_up):
+    """Predictions of runs (N, T, H, W), teacher-forced up to frame `warm_up`, then in closed loop to the end.
 
     Returns:
-        dict of `one_step_mse` (of the frames up to the one after `warm_up`, all predicted from true frames),
-        `one_step_share` (the same over copying's), `rmse` (list over the horizons 1 … T - 1 - warm_up, in units of the
-        standard deviation of the runs) and `correlation` (the same for the correlation with the truth, mean over runs).
+        (N, T - context_size, H, W), the predictions of frames context_size … T - 1; the last T - 1 - warm_up of them
+        are made in closed loop.
+
+    Raises:
+        ValueError: the warm-up is shorter than the model's context, or leaves nothing to predict.
+    """
+    first, last = model.context_size, runs.shape[1] - 1
+    if not first - 1 <= warm_up < last:
+        raise ValueError(
+            f"warm_up is the number of the last true frame: between {first - 1}, which fills the model's context, and "
+            f"{last - 1}, the last frame but one; got {warm_up}"
+        )
+    return torch.cat([model(part[:, : warm_up + 1], last - 1 - warm_up) for part in runs.split(50)])
+
+
+def score(model, runs, warm_up):
+    """Errors of a forecaster, see `forecast`; horizons count from frame `warm_up`.
+
+    Returns:
+        dict of `one_step_mse` (of the predictions made from true frames), `one_step_share` (the same over the error of
+        copying the last frame), and by horizon, 1 … T - 1 - warm_up: `rmse` (in units of the standard deviation of the
+        runs) and `correlation` (with the true frame, mean over the runs).
     """
     first, steps = model.context_size, runs.shape[1] - 1 - warm_up
-    if not first <= warm_up < runs.shape[1] - 1:
-        raise ValueError(
-            f"warm_up must lie between the model's context, {first}, and the last frame but one, "
-            f"{runs.shape[1] - 2}; got {warm_up}"
-        )
-    predictions = torch.cat([model(part[:, : warm_up + 1], steps - 1) for part in runs.split(50)])
-    squares = (predictions - runs[:, first:]).square()
-    one_step = squares[:, :-steps].mean() if warm_up > first else squares[:, 0].mean()
-    copying = (runs[:, first : warm_up + 1] - runs[:, first - 1 : warm_up]).square().mean()
-    p, u = (frames[:, -steps:].flatten(2) for frames in (predictions, runs))
-    p, u = p - p.mean(2, keepdim=True), u - u.mean(2, keepdim=True)
-    cosine = (p * u).sum(2) / (p.norm(dim=2) * u.norm(dim=2)).clamp(min=1e-12)
+    predictions = forecast(model, runs, warm_up)
+    squares, forced = (predictions - runs[:, first:]).square(), warm_up + 2 - first
+    copying = (runs[:, first : first + forced] - runs[:, first - 1 : first - 1 + forced]).square().mean()
+    cosine = torch.cosine_similarity(predictions[:, -steps:].flatten(2), runs[:, -steps:].flatten(2), dim=2)
     return {
-        "one_step_mse": one_step.item(),
-        "one_step_share": (one_step / copying).item(),
+        "one_step_mse": squares[:, :forced].mean().item(),
+        "one_step_share": (squares[:, :forced].mean() / copying).item(),
         "rmse": (squares[:, -steps:].mean((0, 2, 3)).sqrt() / runs.std()).tolist(),
         "correlation": cosine.mean(0).tolist(),
     }
 
 
 def evaluate(model, config, runs=None):
-    """`score` on the test runs of these settings, as plain rounded numbers; `runs` limits how many."""
-    total = runs or config.evaluation.runs
-    result = score(model, wave_data(config.data, "test", 1.0)[:total], config.evaluation.warm_up)
+    """`score` on the test runs of these settings, in plain rounded numbers; `runs` says how many of them."""
+    device = training.best_device()
+    share = (runs or config.evaluation.runs) / SPLITS["test"][0]
+    test = wave_data(config.data, "test", share)[:, : config.evaluation.warm_up + config.evaluation.horizon + 1]
+    result = score(model.to(device), test.to(device), config.evaluation.warm_up)
+    model.cpu()
+    return _rounded(result)
+
+
+def _rounded(numbers):
     return {
         key: [float(f"{number:.5g}") for number in value] if isinstance(value, list) else float(f"{value:.5g}")
-        for key, value in result.items()
+        for key, value in numbers.items()
     }
+
+
+def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
+    """Train and evaluate many settings, keeping only the numbers; see `lib.checkpoints.sweep`.
+
+    Args:
+        configs: settings of the trainings. runs: test runs for the evaluation (default: all that are configured).
+        trained: results of `train`; where one has the same settings, it is evaluated instead of trained again.
+
+    Returns:
+        list of dicts: the flat settings, what `evaluate` returns, `loss` and `share` (the one-step error on validation
+        runs over copying's, after each tenth of the training), and `cpu_seconds`.
+    """
+    first, known = configs[0], {json.dumps(run.settings): run for run in trained}
+    by_settings = {json.dumps(flat(config)): config for config in configs}
+
+    def run(**settings):
+        config, done = by_settings[json.dumps(settings)], known.get(json.dumps(settings))
+        model, history = (done.model, done.history) if done else (build(config), None)
+        history = history or fit(model, config, progress=False)
+        curves = {"loss": history["loss"], "share": history["one_step_share"]}
+        return evaluate(model, config, runs) | _rounded(curves)
+
+    shared = {"test runs": runs or first.evaluation.runs, "warm-up": first.evaluation.warm_up}
+    shared["horizon"] = first.evaluation.horizon
+    sources = (fit, evaluate, *{source for config in configs for source in BUILDERS[config.model.name]})
+    cells = [flat(config) for config in configs]
+    return checkpoints.sweep(name, run, cells, shared, sources=sources, retrain=retrain, why=why)
 
 
 def load(folder):

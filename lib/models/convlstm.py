@@ -51,7 +51,7 @@ class ConvLSTM(nn.Module):
         output: "linear", or "relu", which cannot become negative.
     """
 
-    context_size = 1
+    context_size, stateful = 1, True
 
     def __init__(
         self,

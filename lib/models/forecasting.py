@@ -39,11 +39,14 @@ class NextFrame(nn.Module):
 
     Args:
         network: the module. context_size: frames it sees. head: see above.
-        field_scale: standard deviation of the field. step_scale: size of what is to be added, one number or K numbers.
+        field_scale: standard deviation of the field. step_scale: size of what is to be added, a number for each of the
+            K frames; one number if K = 1.
 
     Raises:
         ValueError: an unknown head, or "extrapolate" with one frame of context.
     """
+
+    stateful = False  # the last context_size frames are all it knows
 
     def __init__(self, network, context_size=1, head="absolute", field_scale=1.0, step_scale=1.0):
         super().__init__()
@@ -72,7 +75,10 @@ class NextFrame(nn.Module):
 
     def step(self, context: Tensor) -> Tensor:
         """(B, context_size, H, W) -> the next frames (B, K, H, W)."""
-        return self.base(context) + self.step_scale * self.network(context / self.field_scale)
+        out = self.network(context / self.field_scale)
+        if out.shape[1] != self.bundle:
+            raise ValueError(f"the network yields {out.shape[1]} frames, but step_scale has {self.bundle} numbers")
+        return self.base(context) + self.step_scale * out
 
     def roll_out(self, context: Tensor, num_frames: int) -> Tensor:
         """Closed loop from context frames (B, context_size, H, W): (B, num_frames, H, W). Gradients pass through."""
