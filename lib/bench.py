@@ -1,4 +1,4 @@
-"""The speed of the raw recurrent networks, as ratios to torch's own layers: `python -m lib.bench [--json FILE]`.
+"""The speed of our layers, as ratios to torch's own: `python -m lib.bench [--json FILE]`.
 
 Times depend on the machine, ratios much less. All contenders are therefore timed in turn, round after round in one
 process, and a ratio is the median over the rounds of (our time / torch's time in the same round).
@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lib.models import VanillaLSTM, VanillaRNN
+from lib.models import PaddedConv2d, UNet, VanillaLSTM, VanillaRNN
 
 BATCH, HIDDEN, DIGITS = 128, 128, 10
 ROUNDS = {20: 30, 100: 10}  # length of the sequence -> rounds
+UNET = ([16, 32, 64], [2, 2], [1, 1, 1])  # the lists of the U-Net that is timed; the target is half of the plain step
 FAMILIES = {"RNN": (VanillaRNN, nn.RNN, 1, 1.1), "LSTM": (VanillaLSTM, nn.LSTM, 4, 1.3)}  # ..., gates, largest ratio
 
 
@@ -105,6 +106,46 @@ def measure(threads):
     return rows
 
 
+class PlainConv2d(nn.Conv2d):
+    """What stands for `PaddedConv2d` in the plain U-Net: torch's convolution with its own padding and gradients."""
+
+    def __init__(self, own):
+        padding = own.width
+        super().__init__(own.in_channels, own.out_channels, own.kernel_size, padding=padding, groups=own.groups)
+
+
+def plain_unet():
+    """The same U-Net in torch's default memory layout, with torch's own depthwise convolutions."""
+    model = UNet(2, 1, *UNET).to(memory_format=torch.contiguous_format)
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, PaddedConv2d):
+                setattr(module, name, PlainConv2d(child))
+    model.stem.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    return model
+
+
+def measure_unet(threads, batch, rounds=12):
+    """Time a training step of the U-Net on 32 × 32 pictures, ours and plain: one row of numbers."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    x, y = torch.randn(batch, 2, 32, 32), torch.randn(batch, 1, 32, 32)
+
+    def training_step(model):
+        nn.init.normal_(model.head.weight)  # it starts at zero, which would leave most gradients zero
+
+        def step():
+            model.zero_grad(set_to_none=True)
+            (model(x) - y).square().mean().backward()
+
+        return step
+
+    times = time_in_turn({"ours": training_step(UNet(2, 1, *UNET)), "torch": training_step(plain_unet())}, rounds)
+    row = {"threads": threads, "batch": batch, "model": "U-Net", "target": 0.5}
+    row |= {f"{name}_ms": 1e3 * median(values) for name, values in times.items()}
+    return row | {"ratio": median(a / b for a, b in zip(times["ours"], times["torch"], strict=True))}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
@@ -123,6 +164,16 @@ def main():
             print(
                 f"{threads:7d} {row['T']:4d}  {row['model']:<5}{row['ours_ms']:6.1f} ms {row['torch_ms']:5.1f} ms"
                 f"   {row['ratio']:5.2f}   ≤ {row['target']}  {row['floor_ms']:11.1f} ms     {sampling} of a step"
+            )
+    print("One training step of the U-Net, 32 × 32 pictures: channels-last with our depthwise gradients against plain")
+    print("threads  batch  model     ours    plain    ratio   target")
+    for threads in sorted({1, default}):
+        for batch in (4, 32):
+            row = measure_unet(threads, batch)
+            rows.append(row)
+            print(
+                f"{threads:7d} {batch:6d}  {row['model']:<5}{row['ours_ms']:7.1f} ms {row['torch_ms']:6.1f} ms"
+                f"   {row['ratio']:5.2f}   ≤ {row['target']}"
             )
     torch.set_num_threads(default)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"

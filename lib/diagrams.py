@@ -164,7 +164,7 @@ def unet(model, height, width):
         )
         path(ax, (left + dx + 1.65, y), (right - dx - 1.65, y), color=QUIET)
         merge = sum(parameter.numel() for parameter in model.merge[level].parameters())
-        text = f"join, 1 × 1 convolution\n{2 * model.c_list[level]} → {model.c_list[level]} channels ({merge:,})"
+        text = f"join, 1 × 1 conv.\n{2 * model.c_list[level]} → {model.c_list[level]} ({merge:,})"
         ax.text(9.5, y + 0.1, text, ha="center", va="bottom", fontsize=7, color=QUIET, linespacing=1.1)
         below = (left + dx + indent, y - 2.6 + 0.7) if level < levels - 2 else (9.5 - 1.2, y - 2.6 + 0.7)
         back = (right - dx - indent, y - 2.6 + 0.7) if level < levels - 2 else (9.5 + 1.2, y - 2.6 + 0.7)
@@ -183,8 +183,8 @@ def unet(model, height, width):
     y = top - 1.0
     if levels == 1:
         left = right = 9.5
-    stage(1.5, y, "3 × 3 convolution", model.c_list[0], 1, model.stem, wide=2.9)
-    stage(17.5, y, "3 × 3 convolution", model.c_out, 1, model.head, wide=2.9)
+    stage(1.5, y, "3 × 3 conv.", model.c_list[0], 1, model.stem, wide=2.9)
+    stage(17.5, y, "3 × 3 conv.", model.c_out, 1, model.head, wide=2.9)
     arrow(ax, (2.97, y), (left - 1.65, y))
     arrow(ax, (right + 1.65, y), (16.03, y))
     arrow(ax, (1.5, y + 1.45), (1.5, y + 0.7))
@@ -217,7 +217,7 @@ def conv_lstm_cell():
     circle(ax, 7.7, 3.3, r"$\odot$")
     circle(ax, places[3], 3.3, r"$\odot$")
     box(ax, places[3], 4.3, "tanh", width=0.9, height=0.5, size=9)
-    arrow(ax, (0.6, 4.3), (places[1] - 0.27, 4.3))
+    arrow(ax, (0.95, 4.3), (places[1] - 0.27, 4.3))
     arrow(ax, (places[1] + 0.27, 4.3), (7.43, 4.3))
     path(ax, (7.97, 4.3), (9.0, 4.3), head=False)
     arrow(ax, (9.0, 4.3), (places[3] - 0.45, 4.3))
@@ -229,11 +229,11 @@ def conv_lstm_cell():
     arrow(ax, (places[3], 2.3), (places[3], 3.03))
     arrow(ax, (places[3], 4.05), (places[3], 3.57))
     arrow(ax, (places[3] + 0.27, 3.3), (12.6, 3.3))
-    arrow(ax, (0.6, 2.25), (2.28, 2.25))
+    arrow(ax, (0.95, 2.25), (2.28, 2.25))
     path(ax, (3.3, 0.35), (3.3, 1.43))
     for x, y, text in (
-        (0.3, 4.3, "$c_{t-1}$"),
-        (0.3, 2.25, "$h_{t-1}$"),
+        (0.5, 4.3, "$c_{t-1}$"),
+        (0.5, 2.25, "$h_{t-1}$"),
         (12.85, 4.75, "$c_t$"),
         (12.85, 3.3, "$h_t$"),
     ):

@@ -25,6 +25,7 @@ SMALL = ["data.share=0.01", "data.size=16", "training.steps=4", "training.predic
 UNET = [*SMALL, "model.c_list=[4,8]", "model.spatial_factor_list=[2]", "model.num_block_list=[1,1]"]
 CONVLSTM = [*SMALL, "model=convlstm", "training=sequences", "model.c_hidden=2", "training.sequence_length=4"]
 GROWING = ["training.rollout_steps=[1,2,4,8]", "training.phases=[0.4,0.2,0.2,0.2]"]
+SHORT = ["evaluation.warm_up=4", "evaluation.horizon=5"]
 WEIGHTS, SETTINGS = waves.WEIGHTS, ".hydra/config.yaml"
 
 
@@ -425,6 +426,37 @@ def test_an_evaluation_is_plain_numbers_of_the_runs_that_were_asked_for():
     runs = waves.wave_data(config.data, "test", 1.0)[:3]
     expected = waves.score(waves.build(config), runs, 180)
     assert result["rmse"] == pytest.approx(expected["rmse"], rel=1e-4)
+
+
+# --- studies --------------------------------------------------------------------------------------------------------
+
+
+def test_flat_settings_decide_a_training_and_nothing_else_does():
+    settings = waves.flat(tiny())
+    assert settings["model.c_list"] == [4, 8] and settings["seed"] == 0 and settings["data.size"] == 16
+    assert all(isinstance(value, (bool, int, float, str, list)) for value in settings.values())
+    assert settings == waves.flat(tiny("evaluation.runs=7"))
+
+
+def test_a_study_trains_what_is_not_trained_yet_and_keeps_the_numbers(monkeypatch):
+    configs = [tiny("seed=0", *SHORT), tiny("seed=1", *SHORT)]
+    run, fits = waves.train(configs[0], "waves/tiny"), []
+    fit = waves.fit
+    monkeypatch.setattr(waves, "fit", lambda *args, **options: fits.append(args[1].seed) or fit(*args, **options))
+    rows = waves.study("waves/seeds", configs, runs=2, trained=[run])
+    assert fits == [1], "the model that is there already is evaluated, not trained again"
+    assert [row["seed"] for row in rows] == [0, 1] and rows[0]["rmse"] != rows[1]["rmse"]
+    expected = waves.evaluate(run.model, configs[0], 2)
+    assert {key: rows[0][key] for key in expected} == expected
+    assert len(rows[0]["rmse"]) == 5 and len(rows[1]["share"]) == len(run.history["step"])
+    assert waves.study("waves/seeds", configs, runs=2) == rows and fits == [1], "nothing is computed twice"
+
+
+def test_baselines_are_what_their_names_say():
+    config, runs = tiny(), simulate(gaussians(2, 16, generator=torch.Generator().manual_seed(0)), 12)
+    zero, copying, line, exact = (model(runs[:, :3])[:, -1] for model in waves.baselines(config).values())
+    assert (zero == 0).all() and torch.equal(copying, runs[:, 2])
+    assert torch.allclose(line, 2 * runs[:, 2] - runs[:, 1]) and torch.allclose(exact, runs[:, 3], atol=1e-5)
 
 
 # --- command line ---------------------------------------------------------------------------------------------------

@@ -59,6 +59,22 @@ def test_a_figure_is_shown_at_its_size_with_a_caption_and_closed(displayed, tmp_
     assert not plt.fignum_exists(fig.number), "an open figure would be shown a second time"
 
 
+def test_drawings_are_shown_as_vector_graphics_that_are_the_same_every_time(displayed):
+    def drawing():
+        fig, ax = plt.subplots(figsize=(5, 2))
+        ax.plot([0, 1])
+        return fig
+
+    figures.show(drawing(), "A drawing.", vector=True)
+    data, metadata = displayed[0]
+    assert data["image/svg+xml"].lstrip().startswith("<?xml") and "image/png" not in data
+    assert metadata["image/svg+xml"]["width"] == 480 and metadata["workbook"]["figure"] == 1
+    assert not plt.get_fignums()
+    fig = drawing()
+    assert figures.svg(fig) == data["image/svg+xml"]
+    plt.close(fig)
+
+
 def test_numbers_follow_the_order_of_first_appearance(displayed):
     def numbers():
         found = [

@@ -65,3 +65,19 @@ def test_own_widgets_are_taken_as_they_are(displayed):
     box = ipywidgets.Checkbox(description="on?")
     controls, _, drawn = interactive(displayed, on=box)
     assert controls["on"] is box and box.description == "on?" and drawn == [{"on": False}]
+
+
+def test_a_click_on_the_board_draws_again(displayed):
+    board = widgets.ClickGrid(3, 4, start=(0, 1))
+    _, _, drawn = interactive(displayed, place=board)
+    assert drawn == [{"place": (0, 1)}] and len(board.children) == 12
+    board.children[2 * 4 + 3].click()
+    assert drawn[-1] == {"place": (2, 3)}
+    marked = [number for number, square in enumerate(board.children) if square.button_style]
+    assert marked == [11], "only the square of the last click is marked"
+    board.children[11].click()
+    assert len(drawn) == 2, "the same square again changes nothing"
+
+
+def test_a_board_starts_in_the_middle():
+    assert widgets.ClickGrid(8, 6).value == (4, 3)
