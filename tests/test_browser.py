@@ -1,4 +1,5 @@
-"""The notebooks in JupyterLab in a real browser: Run All ends without an error, and a figure answers to its slider."""
+"""A real browser: in JupyterLab "Run All" ends without an error, films play, and a figure answers to its controls;
+TensorBoard shows the logs."""
 
 import os
 import re
@@ -57,6 +58,11 @@ def lab(tmp_path_factory):
             server.wait(20)
 
 
+def wait_for_another_picture(page, before):
+    changed = "([query, old]) => [...document.querySelectorAll(query)].pop()?.src !== old"
+    page.wait_for_function(changed, arg=[PICTURE, before], timeout=20_000)
+
+
 @pytest.mark.parametrize("path", workbook.notebooks(), ids=lambda path: path.stem)
 def test_run_all_and_move_the_slider(lab, path):
     from playwright.sync_api import expect, sync_playwright
@@ -78,6 +84,8 @@ def test_run_all_and_move_the_slider(lab, path):
         picture = page.locator(PICTURE).last
         picture.scroll_into_view_if_needed(timeout=20_000)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+        ready = "() => [...document.querySelectorAll('video')].every(film => film.readyState >= 2 && film.duration > 1)"
+        page.wait_for_function(ready, timeout=20_000)
         before = picture.get_attribute("src")
         handle = page.locator(".jp-OutputArea-output .noUi-handle").first
         readout = page.locator(".jp-OutputArea-output .widget-readout").first
@@ -85,12 +93,45 @@ def test_run_all_and_move_the_slider(lab, path):
         handle.focus()
         page.keyboard.press("ArrowRight")
         expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=10_000)
-        page.wait_for_function(
-            "([query, old]) => [...document.querySelectorAll(query)].pop()?.src !== old",
-            arg=[PICTURE, before],
-            timeout=20_000,
-        )
+        wait_for_another_picture(page, before)
+        if (board := page.locator(".jp-OutputArea-output .widget-gridbox button")).count():
+            before = picture.get_attribute("src")
+            board.first.click()
+            wait_for_another_picture(page, before)
         if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
             page.wait_for_timeout(500)
             page.screenshot(path=str(Path(folder, f"{path.stem}.png")))
         browser.close()
+
+
+def test_tensorboard_shows_the_runs(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    from lib import events
+
+    history = {"step": [10, 20, 30], "loss": [3.0, 2.0, 1.0], "one_step_share": [0.3, 0.2, 0.1]}
+    events.write(tmp_path / "notebook" / "a_run", history, mark="test")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--load_fast=false"]
+    command += ["--logdir", str(tmp_path), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, "TensorBoard ended at once"
+                time.sleep(0.2)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(f"http://127.0.0.1:{port}/#timeseries", wait_until="domcontentloaded")
+            for text in ("notebook/a_run", "one_step_share", "loss"):
+                page.get_by_text(text).first.wait_for(timeout=60_000)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -247,6 +247,21 @@ def energy(before: Tensor, after: Tensor, *, skip_rate=1, speed=SPEED, dt=DT, dx
     return 0.5 * form.sum((-2, -1)) * (dx / dt) ** 2
 
 
+def spectrum(frames: Tensor) -> Tensor:
+    """Power of frames (N, n, n) by wavelength: mean square of the sine modes, added up over modes of similar length.
+
+    Returns:
+        (n - 1,), for waves with about 2, 3, …, n half waves across the membrane. The sum over all modes is the mean of
+        Σ u² (Parseval); modes shorter than n half waves, in the corner, are left out.
+    """
+    n = frames.shape[-1]
+    k = torch.arange(1, n + 1, device=frames.device)
+    basis = math.sqrt(2 / (n + 1)) * torch.sin(math.pi / (n + 1) * k[:, None] * k).to(frames.dtype)
+    power = (basis @ frames @ basis).square().mean(0)
+    number = torch.sqrt(k[:, None] ** 2 + k.double() ** 2).round().long()
+    return torch.stack([power[number == half_waves].sum() for half_waves in range(2, n + 1)])
+
+
 # --- examples for training ------------------------------------------------------------------------------------------
 
 

@@ -466,6 +466,29 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
     return checkpoints.sweep(name, run, cells, shared, sources=sources, retrain=retrain, why=why)
 
 
+def error_at(result, horizon):
+    """RMSE at a horizon in % of the field's standard deviation (the last one, if the roll-out was shorter)."""
+    return 100 * result["rmse"][min(horizon, len(result["rmse"])) - 1]
+
+
+def summary(results, **names):
+    """One line of a table: mean over results of `evaluate`, with the lowest and the highest; `names` come first."""
+    mse = sum(result["one_step_mse"] for result in results) / len(results)
+    line = dict(names) | {"one-step MSE": f"{mse:.1e}"}
+    for title, values in (
+        ("% of copying", [100 * result["one_step_share"] for result in results]),
+        ("RMSE @10, %", [error_at(result, 10) for result in results]),
+        ("@50", [error_at(result, 50) for result in results]),
+        ("@100", [error_at(result, 100) for result in results]),
+    ):
+        mean, low, high = (
+            f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+            for number in (sum(values) / len(values), min(values), max(values))
+        )
+        line[title] = f"{mean} ({low}–{high})" if len(values) > 1 else mean
+    return line
+
+
 def load(folder):
     """The trained forecaster of a run's folder and its settings, exactly as trained: (model, config).
 
