@@ -23,6 +23,7 @@ from lib.datasets.waves import (
     main,
     obstacle_cells,
     simulate,
+    spectrum,
     standing_wave,
     wave_runs,
     wave_set,
@@ -488,3 +489,22 @@ def test_the_command_refuses_impossible_arguments(tmp_path, arguments, capsys):
         main(["--folder", str(tmp_path / "waves"), *arguments])
     assert stopped.value.code == 2 and arguments[0] in capsys.readouterr().err
     assert not (tmp_path / "waves").exists(), "nothing may be written"
+
+
+# --- spectrum -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "half_waves"), [((1, 2), 2), ((3, 4), 5), ((6, 8), 10)])
+def test_the_spectrum_of_a_standing_wave_is_one_line(mode, half_waves):
+    wave = standing_wave([0.0], 12, mode=mode)
+    power = spectrum(wave)
+    total = wave.square().sum().item()
+    assert power.shape == (11,) and power.sum().item() == pytest.approx(total)
+    assert power[half_waves - 2].item() == pytest.approx(total), "all of Σ u² lies in the wave's own line"
+
+
+def test_the_spectrum_of_noise_adds_up_to_its_power():
+    noise = torch.randn(400, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    k = torch.arange(1, 13)
+    inside = ((k[:, None] ** 2 + k**2.0).sqrt().round() <= 12).sum().item() - 1  # of 144 modes, less (1, 1)
+    assert spectrum(noise).sum().item() == pytest.approx(inside, rel=0.02)
