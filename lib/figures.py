@@ -152,13 +152,14 @@ def show_table(table, caption, formats="{:.3f}", index=False):
     _emit("table", {"text/html": html, "text/plain": table.to_string(index=index, na_rep="–")}, caption)
 
 
-def film(frames, caption, fps=10, columns=6, width=480):
+def film(frames, caption, fps=10, columns=6, width=480, smooth=False):
     """Display a film with a numbered caption: a video in the browser, a strip of its frames in print.
 
     Args:
         frames: list of matplotlib figures (they are closed), or uint8 array (N, H, W, 3).
         caption: Markdown. fps: frames a second. columns: frames in the strip.
         width: of the video in pixels; pictures are enlarged or reduced to it.
+        smooth: enlarge by interpolation instead of by squares: for fields, whose films also get smaller by it.
 
     Raises:
         ValueError: no frames, frames of another kind, or the coded film exceeds 300 KB (then use fewer frames or a
@@ -176,7 +177,8 @@ def film(frames, caption, fps=10, columns=6, width=480):
         raise ValueError(f"frames must be uint8 (N, H, W, 3), got {frames.dtype} {frames.shape}")
     enlarge = images[0].width < width
     size = (width // 2 * 2, round(images[0].height * width / images[0].width) // 2 * 2)  # the coder wants even sizes
-    scaled = [image.resize(size, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS) for image in images]
+    enlarging = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    scaled = [image.resize(size, enlarging if enlarge else Image.Resampling.LANCZOS) for image in images]
     video = encode_video(np.stack([np.asarray(image) for image in scaled]), fps)
     if len(video) > 300_000:
         raise ValueError(
@@ -193,7 +195,9 @@ def film(frames, caption, fps=10, columns=6, width=480):
         strip.paste(image, ((i % per_row) * (size[0] + gap), (i // per_row) * (size[1] + gap)))
     strip.thumbnail((1400, 1400))
     still = io.BytesIO()
-    strip.quantize(256).save(still, "png", optimize=True)
+    # A smooth picture has colours between colours, and dots set to imitate them would triple its size.
+    small = strip.quantize(64, dither=Image.Dither.NONE) if smooth else strip.quantize(256)
+    small.save(still, "png", optimize=True)
     source = base64.b64encode(video).decode()
     html = (
         f'<video controls loop muted playsinline width="{size[0]}" style="max-width:100%">'

@@ -144,8 +144,13 @@ def compose(experiment=None, overrides=()) -> DictConfig:
     """
     overrides = ([f"experiment={experiment}"] if experiment else []) + [str(text) for text in overrides]
     with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
-        _check(overrides)
-        return _composed(overrides)
+        if any(text.startswith(("+", "~")) for text in overrides):
+            _check(overrides)
+        try:
+            return _composed(overrides)
+        except ValueError:
+            _check(overrides)  # says more, if it finds the cause
+            raise
 
 
 def _composed(overrides):
@@ -482,7 +487,7 @@ def summary(results, **names):
         ("@100", [error_at(result, 100) for result in results]),
     ):
         mean, low, high = (
-            f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+            f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"
             for number in (sum(values) / len(values), min(values), max(values))
         )
         line[title] = f"{mean} ({low}–{high})" if len(values) > 1 else mean
