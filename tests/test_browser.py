@@ -60,7 +60,7 @@ def lab(tmp_path_factory):
 
 def wait_for_another_picture(page, before):
     changed = "([query, old]) => [...document.querySelectorAll(query)].pop()?.src !== old"
-    page.wait_for_function(changed, arg=[PICTURE, before], timeout=20_000)
+    page.wait_for_function(changed, arg=[PICTURE, before], timeout=60_000)
 
 
 @pytest.mark.parametrize("path", workbook.notebooks(), ids=lambda path: path.stem)
@@ -82,17 +82,17 @@ def test_run_all_and_move_the_slider(lab, path):
             timeout=400_000,
         )
         picture = page.locator(PICTURE).last
-        picture.scroll_into_view_if_needed(timeout=20_000)
+        picture.scroll_into_view_if_needed(timeout=60_000)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
         ready = "() => [...document.querySelectorAll('video')].every(film => film.readyState >= 2 && film.duration > 1)"
-        page.wait_for_function(ready, timeout=20_000)
+        page.wait_for_function(ready, timeout=90_000)
         before = picture.get_attribute("src")
         handle = page.locator(".jp-OutputArea-output .noUi-handle").first
         readout = page.locator(".jp-OutputArea-output .widget-readout").first
         shown = readout.inner_text()
         handle.focus()
         page.keyboard.press("ArrowRight")
-        expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=10_000)
+        expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=60_000)
         wait_for_another_picture(page, before)
         if (board := page.locator(".jp-OutputArea-output .widget-gridbox button")).count():
             before = picture.get_attribute("src")
