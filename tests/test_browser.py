@@ -1,6 +1,7 @@
 """A real browser: in JupyterLab "Run All" ends without an error, films play, and a figure answers to its controls;
 TensorBoard shows the logs."""
 
+import json
 import os
 import re
 import shutil
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from lib import workbook
@@ -21,6 +24,38 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt insta
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PICTURE = ".jp-OutputArea-output .widget-image"
+CELLS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+UNFINISHED = CELLS + ".filter(prompt => !/\\[\\d+\\]/.test(prompt.textContent)).length"  # no number, or a star
+READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
+    f"cells => {CELLS}.length === cells"
+    " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
+    " && !!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
+)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(command, address, log, **settings):
+    """Run a server until the block ends; the block begins when the server answers at `address`."""
+    with open(log, "w") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **settings)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(address, timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, Path(log).read_text()
+                time.sleep(0.2)
+        yield
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +63,7 @@ def lab(tmp_path_factory):
     """Address of a JupyterLab over a copy of the notebooks (it saves them now and then)."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
     tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
@@ -41,21 +74,21 @@ def lab(tmp_path_factory):
     command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with open(folder / "lab.log", "w") as log:
-        environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-        try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=test", timeout=1)
-                    break
-                except OSError:
-                    assert server.poll() is None, Path(log.name).read_text()
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/lab/tree/NAME?token=test&reset"
-        finally:
-            server.terminate()
-            server.wait(20)
+    environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
+    answers = f"http://127.0.0.1:{port}/api?token=test"
+    with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
+        yield f"http://127.0.0.1:{port}/lab/workspaces/STEM/tree/NAME?token=test"
+
+
+def wait_for_kernel(lab, path):
+    address = lab.split("/lab/")[0] + "/api/sessions?token=test"
+    for _ in range(450):
+        with urllib.request.urlopen(address) as answer:
+            sessions = json.load(answer)
+        if any(one["path"] == path.name and (one["kernel"] or {}).get("execution_state") == "idle" for one in sessions):
+            return
+        time.sleep(0.2)
+    pytest.fail(f"the kernel of {path.name} was not ready after 90 s")
 
 
 def wait_for_another_picture(page, before):
@@ -65,22 +98,26 @@ def wait_for_another_picture(page, before):
 
 @pytest.mark.parametrize("path", workbook.notebooks(), ids=lambda path: path.stem)
 def test_run_all_and_move_the_slider(lab, path):
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import TimeoutError, expect, sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(lab.replace("NAME", path.name), wait_until="domcontentloaded")
+        page.goto(lab.replace("STEM", path.stem).replace("NAME", path.name), wait_until="domcontentloaded")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        wait_for_kernel(lab, path)
+        cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
+        page.wait_for_function(READY, arg=cells, timeout=60_000)
         page.get_by_role("menuitem", name="Edit", exact=True).click()
         page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
+        page.wait_for_function(f"() => {UNFINISHED} === {cells}")  # else old numbers may pass for new ones
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_function(  # every code cell has its number, none waits with a star
-            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-            ".every(prompt => /\\[\\d+\\]/.test(prompt.textContent))",
-            timeout=400_000,
-        )
+        try:
+            page.wait_for_function(f"() => {UNFINISHED} === 0", timeout=400_000)
+        except TimeoutError:
+            notice = " ".join(page.locator(".jp-Dialog").all_inner_texts())
+            pytest.fail(f"{page.evaluate(UNFINISHED)} cells of {path.name} were not run in 400 s. {notice}")
         picture = page.locator(PICTURE).last
         picture.scroll_into_view_if_needed(timeout=60_000)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
@@ -111,27 +148,13 @@ def test_tensorboard_shows_the_runs(tmp_path):
 
     history = {"step": [10, 20, 30], "loss": [3.0, 2.0, 1.0], "one_step_share": [0.3, 0.2, 0.1]}
     events.write(tmp_path / "notebook" / "a_run", history, mark="test")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tensorboard.main", "--load_fast=false"]
     command += ["--logdir", str(tmp_path), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
-                break
-            except OSError:
-                assert server.poll() is None, "TensorBoard ended at once"
-                time.sleep(0.2)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(f"http://127.0.0.1:{port}/#timeseries", wait_until="domcontentloaded")
-            for text in ("notebook/a_run", "one_step_share", "loss"):
-                page.get_by_text(text).first.wait_for(timeout=60_000)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait(20)
+    with serving(command, f"http://127.0.0.1:{port}/", tmp_path / "server.log"), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}/#timeseries", wait_until="domcontentloaded")
+        for text in ("notebook/a_run", "one_step_share", "loss"):
+            page.get_by_text(text).first.wait_for(timeout=60_000)
+        browser.close()
