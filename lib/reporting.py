@@ -52,6 +52,10 @@ def _plain(value):
     return " ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
+def _number(value):
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
+
+
 def _outcome(result):
     return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
 
@@ -73,7 +77,7 @@ def run_table(caption="Every training behind this notebook, failures included.",
             changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
             above = shared
             outcomes = [
-                f"{row['result'][result]:.3f}"
+                _number(row["result"][result])
                 if isinstance(row["result"].get(result), (int, float))
                 else _outcome(row["result"])
                 for row in rows

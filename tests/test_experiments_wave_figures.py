@@ -30,6 +30,8 @@ def test_a_film_shows_truth_forecasts_and_error_and_marks_the_closed_loop():
     assert np.array_equal(film[:, :8, :8], wave_figures.paint(TRUTH[6:16:2], 0.5)), "the truth stands on the left"
     assert np.array_equal(film[:, :8, 10:18], film[:, :8, :8]), "then the first forecast, frame by frame"
     assert film[:, :8, 30:].min() > 240, "a perfect forecast has a white error"
+    enlarged = wave_figures.forecast_film(TRUTH, [perfect, zero], 10, range(6, 16, 2), deviation=0.5, magnify=1)
+    assert np.array_equal(enlarged[:, :8, :28], film[:, :8, :28]), "only the error is magnified"
     bar = film[:, -1, 0].tolist()
     assert [row == [213, 94, 0] for row in bar] == [False, False, False, True, True], "frames 12 and 14 lie behind 10"
 
@@ -48,6 +50,9 @@ def test_error_maps_have_a_column_for_each_horizon():
     assert titles == ["horizon 1", "horizon 4", "horizon 9"], "beyond the end the last frame is shown"
     pictures = [ax.images[0].get_array() for ax in fig.axes if ax.images]
     assert np.allclose(pictures[0], TRUTH[11]) and np.allclose(pictures[-1], 0.25)
+    fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4), magnify=10)
+    assert np.allclose([ax.images[0].get_array() for ax in fig.axes if ax.images][-1], 2.5)
+    assert "error × 10" in [ax.get_ylabel() for ax in fig.axes], "a magnified error says so"
 
 
 def test_errors_over_the_horizon_have_one_line_for_each_result():

@@ -94,6 +94,11 @@ def test_without_the_wanted_number_all_are_shown(displayed):
     assert table(displayed, result="steps")[0][3] == "7.000"
 
 
+def test_small_results_are_not_rounded_to_nothing(displayed):
+    record("toy/run", [row({"seed": s}, error=10.0**-s) for s in (1, 3, 7)])
+    assert table(displayed, result="error")[0][3] == "0.100 · 0.001 · 1.0e-07"
+
+
 def test_settings_that_are_lists_and_runs_without_seed(displayed):
     record("toy/run", [row({"widths": [3, 4.0], "name": None}, accuracy=1)])
     assert table(displayed)[0][1:3] == ["widths 3 4, name None", "–"]

@@ -26,19 +26,19 @@ def side_by_side(*films, gap=2):
     return np.concatenate([part for film in films for part in (film, between)][:-1], axis=2)
 
 
-def forecast_film(truth, forecasts, warm_up, times, deviation):
-    """Truth, forecasts, and the error of the first forecast three times enlarged, beside each other.
+def forecast_film(truth, forecasts, warm_up, times, deviation, magnify=3):
+    """Truth, forecasts, and the magnified error of the first forecast, beside each other.
 
     Args:
         truth: (T, H, W). forecasts: list of (F, H, W). warm_up: number of the last true frame. times: frames to show.
-        deviation: standard deviation of the field, for the colours.
+        deviation: standard deviation of the field, for the colours. magnify: factor of the error.
 
     Returns:
         uint8 (len(times), H + 2, …, 3); below the pictures an orange bar marks the closed loop.
     """
     times = list(times)
     shown = [truth[times]] + [forecast[[t - len(truth) for t in times]] for forecast in forecasts]
-    shown.append(3 * (shown[1] - shown[0]))
+    shown.append(magnify * (shown[1] - shown[0]))
     frames = side_by_side(*(paint(part, deviation) for part in shown))
     bar = np.full((len(frames), 2, frames.shape[2], 3), 255, np.uint8)
     bar[[number for number, t in enumerate(times) if t > warm_up]] = (213, 94, 0)
@@ -68,18 +68,19 @@ def height_over_time(truth, forecasts, warm_up, title, row=16, column=16, first=
     return fig
 
 
-def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100)):
-    """Truth, forecast and their difference at several horizons: one column each."""
+def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100), magnify=1):
+    """Truth, forecast and their magnified difference at several horizons: one column each."""
     fig, axes = plt.subplots(3, len(horizons), figsize=(1.65 * len(horizons), 5.2))
     for column, horizon in zip(axes.T, horizons, strict=True):
         t = min(warm_up + horizon, len(truth) - 1)
         now, predicted = truth[t], forecast[t - len(truth)]
-        for ax, picture in zip(column, (now, predicted, predicted - now), strict=True):
+        for ax, picture in zip(column, (now, predicted, magnify * (predicted - now)), strict=True):
             image = ax.imshow(picture, cmap="RdBu_r", vmin=-LIMIT * deviation, vmax=LIMIT * deviation)
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
         column[0].set_title(f"horizon {t - warm_up}")
-    for ax, name in zip(axes[:, 0], ("truth", "forecast", "error"), strict=True):
+    error = "error" if magnify == 1 else f"error × {magnify}"
+    for ax, name in zip(axes[:, 0], ("truth", "forecast", error), strict=True):
         ax.set_ylabel(name)
     fig.colorbar(image, ax=axes, label="height $u$", shrink=0.6)
     return fig

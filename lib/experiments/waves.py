@@ -487,7 +487,7 @@ def summary(results, **names):
         ("@100", [error_at(result, 100) for result in results]),
     ):
         mean, low, high = (
-            f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"
+            f"{number:.0e}" if number > 1e5 else f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"
             for number in (sum(values) / len(values), min(values), max(values))
         )
         line[title] = f"{mean} ({low}–{high})" if len(values) > 1 else mean
