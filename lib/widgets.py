@@ -1,6 +1,10 @@
 """Figures that answer to sliders, in JupyterLab and in print."""
 
+from pathlib import Path
+
+import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
 from IPython.display import display
 from matplotlib import pyplot as plt
@@ -85,3 +89,50 @@ def _control(value):
         kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
         return kind(value=middle, min=low, max=high, step=step)
     return ipywidgets.Dropdown(options=value)
+
+
+class GamePlayer(anywidget.AnyWidget):
+    """A game to be played in the notebook, with keys or buttons; what was played stays in `frames` and `actions`.
+
+    The browser keeps the time: it sends the action, Python makes one step of the game and sends the picture back, and
+    the next action waits for it, so that a slow connection slows the game down instead of losing frames.
+
+    Args:
+        game: has `step(action)`, which returns the next frame, uint8 (H, W).
+        keys: dict from the browser's name of a key ("ArrowUp") to the action while it is held. idle: the action
+            otherwise.
+        fps: frames a second. limit: frames after which the game stops, as a bound for the memory.
+    """
+
+    _esm = Path(__file__).with_name("game_player.js")
+    picture = traitlets.Bytes().tag(sync=True)  # grey levels, row by row
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    count = traitlets.Int().tag(sync=True)  # frames so far
+    limit = traitlets.Int().tag(sync=True)
+    fps = traitlets.Float().tag(sync=True)
+    controls = traitlets.Dict().tag(sync=True)
+    idle = traitlets.Int().tag(sync=True)
+
+    def __init__(self, game, keys, idle=0, fps=20, limit=6000):
+        first = np.asarray(game.step(idle))
+        self.frames, self.actions, self._game = [first], [idle], game
+        height, width = first.shape
+        super().__init__(height=height, width=width, fps=fps, limit=limit, controls=dict(keys), idle=idle)
+        self._show()
+        self.on_msg(lambda _, message, __: self.play(int(message["action"])))
+
+    def play(self, action):
+        """One step of the game, as the browser asks for it."""
+        if len(self.frames) < self.limit:
+            self.frames.append(np.asarray(self._game.step(action)))
+            self.actions.append(action)
+            self._show()
+
+    def _show(self):
+        with self.hold_sync():
+            self.picture, self.count = self.frames[-1].tobytes(), len(self.frames)
+
+    def recording(self):
+        """What was played so far: frames (T, H, W) uint8 and the actions that led to them (T,)."""
+        return np.stack(self.frames), np.array(self.actions)

@@ -135,6 +135,11 @@ def test_run_all_and_move_the_slider(lab, path):
             before = picture.get_attribute("src")
             board.first.click()
             wait_for_another_picture(page, before)
+        if (screen := page.locator("canvas.game")).count():
+            page.get_by_role("button", name="Play", exact=True).click()
+            page.keyboard.down("ArrowUp")
+            frames = screen.locator("xpath=following-sibling::div/span")
+            expect(frames).to_have_text(re.compile(r"[2-9]\d frames"), timeout=60_000)  # at least twenty
         if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
             page.wait_for_timeout(500)
             page.screenshot(path=str(Path(folder, f"{path.stem}.png")))

@@ -1,10 +1,10 @@
-"""The two losses against their definitions written out, and where their gradients flow."""
+"""The losses against their definitions written out, and where their gradients flow."""
 
 import pytest
 import torch
 from torch import nn
 
-from lib.losses import forecast_loss, pushforward_loss
+from lib.losses import CarriedStateLoss, forecast_loss, next_character_loss, pushforward_loss
 from lib.models import ConvLSTM, NextFrame, NoNetwork
 
 SCALE = 0.25  # exact also in single precision
@@ -106,3 +106,34 @@ def test_the_pushforward_loss_of_a_recurrent_network_keeps_its_memory(R):
         fed = torch.cat([frames, model(frames, R - 1)[:, 3:-1]], dim=1)
     expected = ((model(fed)[:, -1] - targets[:, -1]) / SCALE).square().mean()
     assert_same(model, pushforward_loss(model, (frames, targets)), expected)
+
+
+class Counting(torch.nn.Module):
+    """A text model whose state is how many characters it has read, and whose logits depend on it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([1.0, -1.0, 0.5]))
+        self.seen = []
+
+    def forward(self, tokens, state=None):
+        count = torch.zeros(len(tokens), 1) if state is None else state[0]
+        self.seen.append(count[0, 0].item())
+        places = count + torch.arange(1, tokens.shape[1] + 1)
+        return places[..., None] * self.weight, (places[:, -1:] * self.weight[0],)
+
+
+def test_the_loss_of_windows_is_the_cross_entropy_of_every_next_character():
+    model, batch = Counting(), (torch.zeros(2, 4, dtype=torch.int64), torch.tensor([[0, 1, 2, 0], [1, 1, 1, 1]]))
+    logits = model(batch[0])[0]
+    expected = -logits.log_softmax(-1).gather(-1, batch[1][..., None]).mean()
+    assert torch.allclose(next_character_loss(model, batch), expected)
+
+
+def test_the_state_is_carried_from_chunk_to_chunk_and_dropped_with_the_epoch():
+    chunk = (torch.zeros(2, 4, dtype=torch.int64), torch.zeros(2, 4, dtype=torch.int64))
+    model, loss = Counting(), CarriedStateLoss(lambda generator: iter([chunk] * 3))
+    for _ in range(2):
+        for batch in loss.batches(torch.Generator()):
+            loss(model, batch).backward()  # a second time through the same graph would be an error
+    assert model.seen == [0, 4, 8, 0, 4, 8], "an epoch begins without a state, its chunks go on from each other"

@@ -1,9 +1,12 @@
-"""What is reported: predictions in batches, accuracy, confidence intervals."""
+"""What is reported: predictions in batches, accuracy, confidence intervals, bits per character."""
+
+import math
 
 import pytest
 import torch
 
-from lib.metrics import accuracy, predict, wilson_interval
+from lib.metrics import accuracy, bits_per_character, predict, surprise, wilson_interval
+from lib.models import CharLSTM, CharTransformer
 
 
 class Noisy(torch.nn.Module):
@@ -61,3 +64,45 @@ def test_wilson_interval_holds_the_share_and_shrinks(share):
 def test_what_is_no_share(share, count):
     with pytest.raises(ValueError, match="share between 0 and 1 of at least one trial"):
         wilson_interval(share, count)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_surprise_reads_the_text_once_whatever_the_chunk(chunk):
+    torch.manual_seed(0)
+    model, tokens = CharLSTM(5, hidden_size=8), torch.randint(5, (50,))
+    bits = surprise(model, tokens, chunk=chunk)
+    logits = model(tokens[None, :-1])[0][0]
+    expected = -logits.log_softmax(-1).gather(1, tokens[1:, None])[:, 0] / math.log(2)
+    assert bits.shape == (49,), "the first character is only read"
+    assert torch.allclose(bits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 12, 13, 40])
+def test_with_a_context_every_character_is_predicted_once_from_at_least_half_of_it(length):
+    torch.manual_seed(0)
+    model, tokens = (
+        CharTransformer(5, width=16, num_heads=2, context=8, positions="learned"),
+        torch.randint(5, (length,)),
+    )
+    bits = surprise(model, tokens, context=8)
+    assert bits.shape == (length - 1,)
+    for place in range(1, length):
+        seen = []  # the model is given windows: is there one that explains this number?
+        for start in range(max(0, place - 8), max(1, place - 3)):
+            logits = model(tokens[None, start:place])[0][0, -1]
+            seen.append(-logits.log_softmax(-1)[tokens[place]].item() / math.log(2))
+        assert any(abs(bits[place - 1].item() - one) < 1e-4 for one in seen), f"character {place} of {length}"
+
+
+def test_what_stands_before_is_read_but_not_counted():
+    torch.manual_seed(0)
+    model, tokens = CharLSTM(5, hidden_size=8), torch.randint(5, (60,))
+    whole = surprise(model, tokens)
+    assert bits_per_character(model, tokens[20:], before=tokens[:20]) == pytest.approx(whole[19:].mean().item())
+    assert bits_per_character(model, tokens) == pytest.approx(whole.mean().item())
+    assert bits_per_character(model, tokens[1:], tokens[:1]) == pytest.approx(whole.mean().item())
+
+
+def test_too_short_a_text_is_refused():
+    with pytest.raises(ValueError, match="at least two characters"):
+        surprise(CharLSTM(5, hidden_size=8), torch.tensor([1]))

@@ -3,6 +3,7 @@
 import io
 
 import ipywidgets
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -81,3 +82,24 @@ def test_a_click_on_the_board_draws_again(displayed):
 
 def test_a_board_starts_in_the_middle():
     assert widgets.ClickGrid(8, 6).value == (4, 3)
+
+
+class Counter:
+    """A game whose screen is as bright as its steps and actions add up to."""
+
+    brightness = 0
+
+    def step(self, action):
+        self.brightness += 1 + action
+        return np.full((4, 6), self.brightness, np.uint8)
+
+
+def test_a_game_is_played_by_messages_of_the_browser_and_recorded():
+    player = widgets.GamePlayer(Counter(), {"ArrowUp": 2}, idle=0, limit=4)
+    assert (player.height, player.width, player.count) == (4, 6, 1), "the first frame is there before anybody plays"
+    for action in (2, 0, 2, 2):
+        player._handle_custom_msg({"action": action}, [])
+    frames, actions = player.recording()
+    assert frames[:, 0, 0].tolist() == [1, 4, 5, 8], "the fourth message comes after the limit of four frames"
+    assert actions.tolist() == [0, 2, 0, 2] and player.count == 4
+    assert player.picture == bytes([8] * 24), "the browser has the last frame"

@@ -7,14 +7,20 @@ from lib.models.initialisation import chrono_bias, initialise
 from lib.models.padding import PaddedConv2d, pad
 from lib.models.recurrent import LSTM, RNN, LSTMCell, RNNCell
 from lib.models.scan import MinGRU, linear_scan
+from lib.models.text import CharLSTM, CharTCN, CharTransformer
 from lib.models.unet import ConvNeXtBlock, UNet
 from lib.models.vanilla import VanillaLSTM, VanillaRNN
+from lib.models.vit import AttentionBlock, PatchEmbedding, PredictiveViT, SelfAttentionLayer
 
 __all__ = [
     "LSTM",
     "RNN",
     "TCN",
+    "AttentionBlock",
     "CausalTCN",
+    "CharLSTM",
+    "CharTCN",
+    "CharTransformer",
     "Conv1d",
     "ConvLSTM",
     "ConvLSTMCell",
@@ -24,8 +30,11 @@ __all__ = [
     "NextFrame",
     "NoNetwork",
     "PaddedConv2d",
+    "PatchEmbedding",
     "PooledTCN",
+    "PredictiveViT",
     "RNNCell",
+    "SelfAttentionLayer",
     "Stencil",
     "UNet",
     "VanillaLSTM",

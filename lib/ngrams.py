@@ -1,0 +1,179 @@
+"""What a text model has to beat: counting. Character n-grams, a compressor, and measures of copying.
+
+Everything is in bits per character, on text that was not counted; the n-gram model works on encoded text (integers
+0 … A - 1), compressors and measures of copying on strings.
+"""
+
+import lzma
+import math
+
+import torch
+from torch import Tensor
+
+
+class NGram:
+    """Interpolated character n-gram model of a text.
+
+    The probability of a character after the last n - 1 characters h is a mixture of what was counted after h and of
+    the same with a context shorter by one, down to no context and then to all characters being equally likely:
+    P(c | h) = (N(h c) + D(h) P(c | h')) / (N(h) + D(h)), with N the counts in the training text, h' the context h
+    without its oldest character, and D(h) the number of different characters seen after h. A context that was followed
+    by many different characters is trusted less; one that never occurred leaves all to the shorter one. Nothing has to
+    be fitted.
+    Source: Witten and Bell (1991), "The zero-frequency problem", method C, interpolated.
+
+    Args:
+        tokens: training text, int64 (T,), T >= 1.
+        alphabet_size: A.
+        order: n, the longest n-gram that is counted, contexts being n - 1 long; 1 ignores the context.
+
+    Raises:
+        ValueError: tokens of another kind or outside the alphabet, or an order whose n-grams cannot be numbered.
+    """
+
+    def __init__(self, tokens: Tensor, alphabet_size: int, order: int = 5):
+        if order < 1 or order * math.log2(max(2, alphabet_size)) > 62:
+            longest = int(62 / math.log2(max(2, alphabet_size)))
+            raise ValueError(f"the order must lie in 1 … {longest} for {alphabet_size} characters, but is {order}")
+        self.alphabet_size, self.order = alphabet_size, order
+        self._check(tokens)
+        if len(tokens) == 0:
+            raise ValueError("the training text is empty")
+        self.tables = [self._count(tokens, n) for n in range(1, order + 1)]
+
+    def _check(self, tokens):
+        if tokens.dim() != 1 or tokens.dtype != torch.int64:
+            raise ValueError(f"tokens must be int64 (T,), got {tokens.dtype} {tuple(tokens.shape)}")
+        if len(tokens) and not 0 <= tokens.min() <= tokens.max() < self.alphabet_size:
+            raise ValueError(
+                f"tokens must lie in 0 … {self.alphabet_size - 1}, but reach {tokens.min()} and {tokens.max()}"
+            )
+
+    def _codes(self, tokens, n):
+        """Every n-gram of the text as one integer in base A, int64 (T - n + 1,); for n = 0 all are the number 0."""
+        count = max(0, len(tokens) - n + 1)
+        codes = torch.zeros(count, dtype=torch.int64)
+        for place in range(n):
+            codes = codes * self.alphabet_size + tokens[place : place + count]
+        return codes
+
+    def _count(self, tokens, n):
+        """Sorted n-grams with their counts, and their sorted contexts with N(h) and D(h)."""
+        grams, counts = self._codes(tokens, n).unique(return_counts=True)
+        contexts, place, distinct = (grams // self.alphabet_size).unique(return_inverse=True, return_counts=True)
+        totals = torch.zeros(len(contexts), dtype=torch.int64).scatter_add_(0, place, counts)
+        return grams, counts, contexts, totals, distinct
+
+    def _mix(self, n, shorter, contexts, characters):
+        """P(c | h) of order n from the probabilities `shorter` of order n - 1, for numbered contexts of n - 1."""
+        grams, counts, known, totals, distinct = self.tables[n - 1]
+        seen = _lookup(grams, counts, contexts * self.alphabet_size + characters)
+        total, weight = _lookup(known, totals, contexts), _lookup(known, distinct, contexts)
+        mixed = (seen + weight * shorter) / (total + weight).clamp(min=1)
+        return torch.where(total > 0, mixed, shorter)
+
+    def log2_probabilities(self, tokens: Tensor) -> Tensor:
+        """log2 P of every character given those before it in `tokens`, at most n - 1: (T,) -> float64 (T,).
+
+        The first characters have shorter contexts; put n - 1 characters in front if the text goes on from others.
+        """
+        self._check(tokens)
+        p = torch.full((len(tokens),), 1 / self.alphabet_size, dtype=torch.float64)
+        for n in range(1, self.order + 1):
+            contexts = self._codes(tokens[:-1], n - 1)[: max(0, len(tokens) - n + 1)]
+            p[n - 1 :] = self._mix(n, p[n - 1 :], contexts, tokens[n - 1 :])
+        return p.log2()
+
+    def bits(self, tokens: Tensor) -> float:
+        """Cross-entropy on a text in bits per character."""
+        if len(tokens) == 0:
+            raise ValueError("the text is empty")
+        return -self.log2_probabilities(tokens).mean().item()
+
+    def probabilities(self, context: Tensor) -> Tensor:
+        """P(c | context) for every character c: int64 (any length,) -> float64 (A,)."""
+        self._check(context)
+        characters = torch.arange(self.alphabet_size)
+        p = torch.full((self.alphabet_size,), 1 / self.alphabet_size, dtype=torch.float64)
+        for n in range(1, min(self.order, len(context) + 1) + 1):
+            recent = context[len(context) - n + 1 :]
+            p = self._mix(n, p, self._codes(recent, n - 1).repeat(self.alphabet_size), characters)
+        return p
+
+    def sample(self, prompt: Tensor, num: int, generator=None) -> Tensor:
+        """Draw `num` characters, one after the other, as they may follow the prompt: int64 (num,)."""
+        text = prompt
+        for _ in range(num):
+            p = self.probabilities(text[-self.order :])
+            text = torch.cat([text, torch.multinomial(p, 1, generator=generator)])
+        return text[len(prompt) :]
+
+
+def _lookup(keys, values, wanted):
+    """values[i] where keys[i] is wanted, else 0, for sorted keys."""
+    if len(keys) == 0:  # a text shorter than the order has no n-gram of that length
+        return torch.zeros_like(wanted)
+    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    return torch.where(keys[place] == wanted, values[place], 0)
+
+
+# --- other baselines ------------------------------------------------------------------------------------------------
+
+
+def uniform_bits(alphabet_size: int) -> float:
+    """Bits per character if all are equally likely: log2 A."""
+    return math.log2(alphabet_size)
+
+
+def unigram_bits(train: Tensor, test: Tensor, alphabet_size: int) -> float:
+    """Bits per character on `test` if characters come independently, as frequent as in `train`."""
+    return NGram(train, alphabet_size, order=1).bits(test)
+
+
+def xz_bits(train: str, test: str) -> float:
+    """What a general compressor needs for `test` once it knows `train`: 8 (C(train + test) - C(train)) / |test|.
+
+    C is the size in bytes of the UTF-8 text as xz at its greatest effort writes it (`xz -9e`: LZMA2 with a dictionary
+    of 64 MiB, lc = 3, lp = 0, pb = 2, and a checksum whose size cancels); |test| is in characters.
+
+    Raises:
+        ValueError: `test` is empty.
+    """
+    if not test:
+        raise ValueError("the text is empty")
+
+    def size(text):
+        return len(lzma.compress(text.encode(), format=lzma.FORMAT_XZ, preset=9 | lzma.PRESET_EXTREME))
+
+    return 8 * (size(train + test) - size(train)) / len(test)
+
+
+# --- copying --------------------------------------------------------------------------------------------------------
+
+
+def longest_copy(sample: str, train: str) -> tuple[int, str]:
+    """The longest stretch of the sample that also stands in the training text, and its length: (length, stretch).
+
+    The first one, if there are several. Every start in the sample is asked whether it can do better than the best so
+    far, so that there are at most 2 |sample| searches in the training text.
+    """
+    best, where = 0, 0
+    for start in range(len(sample)):
+        while start + best < len(sample) and sample[start : start + best + 1] in train:
+            best, where = best + 1, start
+    return best, sample[where : where + best]
+
+
+def distinct_ngrams(sample: str, n: int) -> float:
+    """How varied a text is: its different n-grams as a share of all its n-grams, 1 if none occurs twice.
+
+    Source: Li et al. (2016), "A diversity-promoting objective function", distinct-n. It falls with the length of the
+    text: compare samples of equal length only.
+
+    Raises:
+        ValueError: n is not positive, or the sample has no n-gram.
+    """
+    if not 1 <= n <= len(sample):
+        raise ValueError(f"n must lie between 1 and the length of the sample, {len(sample)}; got {n}")
+    grams = [sample[place : place + n] for place in range(len(sample) - n + 1)]
+    return len(set(grams)) / len(grams)
