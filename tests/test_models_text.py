@@ -152,11 +152,28 @@ def test_a_one_hot_input_picks_a_column_of_the_input_weights():
         assert_same(ours[:, t], h, f"nn.LSTM on one-hot vectors against looked-up columns, step {t}")
 
 
-def test_dropout_acts_while_training_only():
-    model, tokens = CharLSTM(A, 10, dropout=0.5), text(CONTEXT)
+@pytest.mark.parametrize("kind", [CharLSTM, CharTCN, CharTransformer])
+def test_dropout_acts_while_training_only(kind):
+    model, tokens = kind(A, 16, dropout=0.5), text(CONTEXT)
     assert not torch.equal(model(tokens)[0], model(tokens)[0])
     model.eval()
     assert torch.equal(model(tokens)[0], model(tokens)[0])
+
+
+def test_recurrent_dropout_thins_the_recurrent_weights_while_training_only():
+    torch.manual_seed(0)
+    model, tokens = CharLSTM(A, 10, num_layers=2, recurrent_dropout=0.5), text(1)
+    first, second = model(tokens)[0], model(tokens)[0]
+    assert_same(first, second, "the first step has no state that the recurrent weights could act on; the logits")
+    tokens = text(CONTEXT)
+    assert not torch.equal(model(tokens)[0], model(tokens)[0])
+    model(tokens)[0].square().sum().backward()
+    dropped = (model.lstm.weight_hh_l0.grad == 0).float().mean().item()
+    assert 0.3 < dropped < 0.7, f"about half of the recurrent weights take no part in a chunk, but {dropped:.0%}"
+    assert (model.lstm.weight_ih_l1.grad != 0).any()
+    plain = CharLSTM(A, 10, num_layers=2)
+    plain.load_state_dict(model.state_dict())
+    assert_same(model.eval()(tokens)[0], plain(tokens)[0], "in evaluation mode nothing is dropped; the logits")
 
 
 @pytest.mark.parametrize("width", [None, 0.5])

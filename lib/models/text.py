@@ -8,6 +8,7 @@ text before it.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lib.models.rotary import rotate
 
@@ -41,6 +42,9 @@ class CharLSTM(nn.Module):
             None leaves, supposes that many inputs add up; of a one-hot vector only one does, and the network has to
             spend its first steps on making its input heard.
         dropout: share of the last layer's outputs that is set to zero while training.
+        recurrent_dropout: share of the recurrent weights that is, the same ones throughout a chunk. Zeros among the
+            states themselves would wipe out within some dozen steps what the network has to remember.
+            Source: Merity, Keskar and Socher (2018), "Regularizing and optimizing LSTM language models".
     """
 
     def __init__(
@@ -50,9 +54,10 @@ class CharLSTM(nn.Module):
         num_layers: int = 1,
         input_range: float | None = 0.5,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ):
         super().__init__()
-        self.alphabet_size = alphabet_size
+        self.alphabet_size, self.recurrent_dropout = alphabet_size, recurrent_dropout
         self.lstm = nn.LSTM(alphabet_size, hidden_size, num_layers, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, alphabet_size)
@@ -67,7 +72,12 @@ class CharLSTM(nn.Module):
         """
         check_tokens(tokens, self.alphabet_size)
         x = F.one_hot(tokens, self.alphabet_size).to(self.output.weight.dtype)  # (B, T) -> (B, T, A)
-        h, state = self.lstm(x, state)  # (B, T, H)
+        if self.training and self.recurrent_dropout:
+            weights = {name: p for name, p in self.lstm.named_parameters() if name.startswith("weight_hh")}
+            thinned = {name: F.dropout(p, self.recurrent_dropout) for name, p in weights.items()}
+            h, state = functional_call(self.lstm, thinned, (x, state))  # (B, T, H)
+        else:
+            h, state = self.lstm(x, state)  # (B, T, H)
         return self.output(self.dropout(h)), state
 
 
@@ -82,19 +92,20 @@ class CausalLayer(nn.Module):
     that layer and the normalisation want them, so that nothing has to be transposed.
     """
 
-    def __init__(self, hidden_size: int, kernel_size: int, dilation: int):
+    def __init__(self, hidden_size: int, kernel_size: int, dilation: int, dropout: float = 0.0):
         super().__init__()
         self.kernel_size, self.dilation = kernel_size, dilation
         self.reach = (kernel_size - 1) * dilation  # how many steps back the first tap is
         self.norm = nn.LayerNorm(hidden_size)
         self.linear = nn.Linear(kernel_size * hidden_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """`past` are the `reach` normalised inputs before x, (B, reach, H); those that come next are returned."""
         T = x.shape[1]
         inputs = torch.cat([past, self.norm(x)], dim=1)  # (B, reach + T, H)
         taps = [inputs[:, k * self.dilation : k * self.dilation + T] for k in range(self.kernel_size)]
-        x = x + torch.relu(self.linear(torch.cat(taps, dim=-1)))  # (B, T, K H) -> (B, T, H)
+        x = x + self.dropout(torch.relu(self.linear(torch.cat(taps, dim=-1))))  # (B, T, K H) -> (B, T, H)
         return x, inputs[:, T:]
 
 
@@ -110,6 +121,7 @@ class CharTCN(nn.Module):
         alphabet_size: A. hidden_size: channels.
         dilations: of the layers, one each.
         kernel_size: taps of every layer.
+        dropout: share of the embedding, and of what every layer adds to it, that is set to zero while training.
     """
 
     def __init__(
@@ -118,6 +130,7 @@ class CharTCN(nn.Module):
         hidden_size: int = 160,
         dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64),
         kernel_size: int = 2,
+        dropout: float = 0.0,
     ):
         super().__init__()
         if kernel_size < 2 or min(dilations, default=0) < 1:
@@ -126,7 +139,8 @@ class CharTCN(nn.Module):
             )
         self.alphabet_size = alphabet_size
         self.input = nn.Embedding(alphabet_size, hidden_size)  # a linear layer on one-hot characters
-        self.layers = nn.ModuleList(CausalLayer(hidden_size, kernel_size, dilation) for dilation in dilations)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(CausalLayer(hidden_size, kernel_size, dilation, dropout) for dilation in dilations)
         self.norm = nn.LayerNorm(hidden_size)
         self.output = nn.Linear(hidden_size, alphabet_size)
 
@@ -142,7 +156,7 @@ class CharTCN(nn.Module):
             ValueError: tokens of another kind.
         """
         check_tokens(tokens, self.alphabet_size)
-        x = self.input(tokens)  # (B, T) -> (B, T, H)
+        x = self.dropout(self.input(tokens))  # (B, T) -> (B, T, H)
         if state is None:
             state = [x.new_zeros(len(x), layer.reach, x.shape[2]) for layer in self.layers]
         pasts = []
@@ -213,16 +227,17 @@ class SelfAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention, then two linear layers, each on the normalised input and added to it (pre-norm)."""
 
-    def __init__(self, width: int, num_heads: int, ff_size: int, context: int, rotary: bool):
+    def __init__(self, width: int, num_heads: int, ff_size: int, context: int, rotary: bool, dropout: float = 0.0):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = SelfAttention(width, num_heads, context, rotary)
         self.up, self.down = nn.Linear(width, ff_size), nn.Linear(ff_size, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: tuple | None = None, start: int = 0) -> tuple[Tensor, tuple]:
         y, memory = self.attention(self.norm1(x), memory, start)
-        x = x + y
-        return x + self.down(torch.relu(self.up(self.norm2(x)))), memory
+        x = x + self.dropout(y)
+        return x + self.dropout(self.down(torch.relu(self.up(self.norm2(x))))), memory
 
 
 class CharTransformer(nn.Module):
@@ -238,6 +253,7 @@ class CharTransformer(nn.Module):
         context: see above; training windows need not be longer.
         positions: "none" (order is known from the causal mask alone), "learned" (a vector for each of `context`
             positions is added to the input: the text cannot be longer), "rotary" (in the attention, see `rotate`).
+        dropout: share of the embedding, and of what every layer adds to it, that is set to zero while training.
     """
 
     def __init__(
@@ -249,6 +265,7 @@ class CharTransformer(nn.Module):
         ff_size: int = 512,
         context: int = 64,
         positions: str = "rotary",
+        dropout: float = 0.0,
     ):
         super().__init__()
         if positions not in POSITIONS or num_layers < 1:
@@ -259,8 +276,10 @@ class CharTransformer(nn.Module):
         self.alphabet_size, self.context, self.positions = alphabet_size, context, positions
         self.input = nn.Embedding(alphabet_size, width)
         self.place = nn.Embedding(context, width) if positions == "learned" else None
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            TransformerBlock(width, num_heads, ff_size, context, positions == "rotary") for _ in range(num_layers)
+            TransformerBlock(width, num_heads, ff_size, context, positions == "rotary", dropout)
+            for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, alphabet_size)
@@ -283,6 +302,7 @@ class CharTransformer(nn.Module):
                     "rotary positions"
                 )
             x = x + self.place(torch.arange(start, end, device=tokens.device))
+        x = self.dropout(x)
         kept = []
         for layer, memory in zip(self.layers, memories, strict=True):
             x, memory = layer(x, memory, start)
