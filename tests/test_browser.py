@@ -140,6 +140,11 @@ def test_run_all_and_move_the_slider(lab, path):
             page.keyboard.down("ArrowUp")
             frames = screen.locator("xpath=following-sibling::div/span")
             expect(frames).to_have_text(re.compile(r"[2-9]\d frames"), timeout=60_000)  # at least twenty
+        if (prompt := page.locator(".jp-OutputArea-output .widget-text input")).count():
+            prompt.first.fill("The ferryman of ")
+            prompt.first.press("Enter")
+            written = page.locator(".jp-OutputArea-output p", has_text=re.compile(r"The ferryman of .{100}", re.DOTALL))
+            expect(written).to_be_visible(timeout=60_000)
         if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
             page.wait_for_timeout(500)
             page.screenshot(path=str(Path(folder, f"{path.stem}.png")))

@@ -46,6 +46,13 @@ def write_folder(folder, frames, name="frame{}.png"):
     return folder
 
 
+WRITE = {
+    "film": lambda path, frames: write_film(path.with_suffix(".mp4"), frames),
+    "animation": lambda path, frames: write_animation(path.with_suffix(".gif"), frames),
+    "folder": write_folder,
+}
+
+
 # --- what is read ---------------------------------------------------------------------------------------------------
 
 
@@ -152,16 +159,11 @@ def test_reducing_a_frame_does_not_alias(tmp_path):
     assert np.abs(loaded[:, 2:-2, 2:-2].astype(int) - 127).max() < 10, "single pixels must be averaged, not picked"
 
 
-@pytest.mark.parametrize("kind", ["film", "animation", "folder"])
+@pytest.mark.parametrize("kind", WRITE)
 @pytest.mark.parametrize("max_frames", [3, 7, 12, 100, None])
 def test_max_frames(tmp_path, kind, max_frames):
     frames = footage()
-    if kind == "film":
-        source = write_film(tmp_path / "film.mp4", frames)
-    elif kind == "animation":
-        source = write_animation(tmp_path / "film.gif", frames)
-    else:
-        source = write_folder(tmp_path / "frames", frames)
+    source = WRITE[kind](tmp_path / kind, frames)
     loaded = load_video(source, size=frames.shape[1:], max_frames=max_frames)
     assert len(loaded) == min(max_frames or 12, 12)
     assert np.abs(loaded.astype(int) - frames[: len(loaded)]).mean() < 3
@@ -240,15 +242,10 @@ def test_damaged_pictures_are_left_out_counted_and_named(tmp_path):
         load_video(folder, min_frames=7)
 
 
-@pytest.mark.parametrize("kind", ["film", "animation", "folder"])
+@pytest.mark.parametrize("kind", WRITE)
 def test_a_film_that_is_too_short_says_how_many_frames_it_has_and_needs(tmp_path, kind):
     frames = footage(5)
-    if kind == "film":
-        source = write_film(tmp_path / "film.mp4", frames)
-    elif kind == "animation":
-        source = write_animation(tmp_path / "film.gif", frames)
-    else:
-        source = write_folder(tmp_path / "frames", frames)
+    source = WRITE[kind](tmp_path / kind, frames)
     assert len(load_video(source, min_frames=5)) == 5
     with pytest.raises(VideoError, match="has 5 readable frames, but at least 40 are needed: give a longer film"):
         load_video(source, min_frames=40)
