@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lib.models import PaddedConv2d, UNet, VanillaLSTM, VanillaRNN
+from lib.models import PaddedConv2d, SelfAttentionLayer, UNet, VanillaLSTM, VanillaRNN
 
 BATCH, HIDDEN, DIGITS = 128, 128, 10
 ROUNDS = {20: 30, 100: 10}  # length of the sequence -> rounds
@@ -125,25 +125,44 @@ def plain_unet():
     return model
 
 
-def measure_unet(threads, batch, rounds=12):
-    """Time a training step of the U-Net on 32 × 32 pictures, ours and plain: one row of numbers."""
+class TorchAttention(nn.MultiheadAttention):
+    """Self-attention of torch with the interface of ours."""
+
+    def forward(self, x):
+        return super().forward(x, x, x, need_weights=False)[0]
+
+
+def measure_pair(threads, ours, theirs, x, rounds=12):
+    """Time a training step of two modules on the same input: milliseconds of both, and their ratio."""
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    x, y = torch.randn(batch, 2, 32, 32), torch.randn(batch, 1, 32, 32)
 
-    def training_step(model):
-        nn.init.normal_(model.head.weight)  # it starts at zero, which would leave most gradients zero
-
+    def step(model):
         def step():
             model.zero_grad(set_to_none=True)
-            (model(x) - y).square().mean().backward()
+            model(x).square().mean().backward()
 
         return step
 
-    times = time_in_turn({"ours": training_step(UNet(2, 1, *UNET)), "torch": training_step(plain_unet())}, rounds)
-    row = {"threads": threads, "batch": batch, "model": "U-Net", "target": 0.5}
-    row |= {f"{name}_ms": 1e3 * median(values) for name, values in times.items()}
+    times = time_in_turn({"ours": step(ours), "torch": step(theirs)}, rounds)
+    row = {"threads": threads, "batch": len(x)} | {f"{name}_ms": 1e3 * median(values) for name, values in times.items()}
     return row | {"ratio": median(a / b for a, b in zip(times["ours"], times["torch"], strict=True))}
+
+
+def measure_unet(threads, batch):
+    """The U-Net on 32 × 32 pictures, ours and plain."""
+    torch.manual_seed(0)
+    models = UNet(2, 1, *UNET), plain_unet()
+    for model in models:
+        nn.init.normal_(model.head.weight)  # it starts at zero, which would leave most gradients zero
+    return measure_pair(threads, *models, torch.randn(batch, 2, 32, 32)) | {"model": "U-Net", "target": 0.5}
+
+
+def measure_attention(threads, fused, batch=4):
+    """Self-attention among the 270 tokens of three frames, ours and torch's."""
+    torch.manual_seed(0)
+    name = "fused" if fused else "written out"
+    pair = SelfAttentionLayer(256, 4, fused), TorchAttention(256, 4, batch_first=True)
+    return measure_pair(threads, *pair, torch.randn(batch, 270, 256)) | {"model": name, "target": 1.1 if fused else 1.5}
 
 
 def main():
@@ -165,16 +184,22 @@ def main():
                 f"{threads:7d} {row['T']:4d}  {row['model']:<5}{row['ours_ms']:6.1f} ms {row['torch_ms']:5.1f} ms"
                 f"   {row['ratio']:5.2f}   ≤ {row['target']}  {row['floor_ms']:11.1f} ms     {sampling} of a step"
             )
-    print("One training step of the U-Net, 32 × 32 pictures: channels-last with our depthwise gradients against plain")
-    print("threads  batch  model     ours    plain    ratio   target")
-    for threads in sorted({1, default}):
-        for batch in (4, 32):
-            row = measure_unet(threads, batch)
-            rows.append(row)
-            print(
-                f"{threads:7d} {batch:6d}  {row['model']:<5}{row['ours_ms']:7.1f} ms {row['torch_ms']:6.1f} ms"
-                f"   {row['ratio']:5.2f}   ≤ {row['target']}"
-            )
+    unet = (
+        "the U-Net, 32 × 32 pictures: channels-last with our depthwise gradients against plain",
+        measure_unet,
+        (4, 32),
+    )
+    attention = "self-attention, 270 tokens, 4 heads of 64: ours against torch's", measure_attention, (True, False)
+    for title, timed, variants in (unet, attention):
+        print(f"One training step of {title}\nthreads  batch  model            ours    torch    ratio   target")
+        for threads in sorted({1, default}):
+            for variant in variants:
+                row = timed(threads, variant)
+                rows.append(row)
+                print(
+                    f"{threads:7d} {row['batch']:6d}  {row['model']:<12}{row['ours_ms']:7.1f} ms"
+                    f" {row['torch_ms']:6.1f} ms   {row['ratio']:5.2f}   ≤ {row['target']}"
+                )
     torch.set_num_threads(default)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     print(f"Load during the last minute: {load}. Other programs spoil the rows with more than one thread.")
