@@ -9,6 +9,7 @@ from lib.models.recurrent import LSTM, RNN, LSTMCell, RNNCell
 from lib.models.scan import MinGRU, linear_scan
 from lib.models.text import CharLSTM, CharTCN, CharTransformer
 from lib.models.unet import ConvNeXtBlock, UNet
+from lib.models.vae import VAE, ConvVAE
 from lib.models.vanilla import VanillaLSTM, VanillaRNN
 from lib.models.vit import AttentionBlock, PatchEmbedding, PredictiveViT, SelfAttentionLayer
 
@@ -16,6 +17,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "TCN",
+    "VAE",
     "AttentionBlock",
     "CausalTCN",
     "CharLSTM",
@@ -25,6 +27,7 @@ __all__ = [
     "ConvLSTM",
     "ConvLSTMCell",
     "ConvNeXtBlock",
+    "ConvVAE",
     "LSTMCell",
     "MinGRU",
     "NextFrame",
