@@ -61,6 +61,7 @@ def interactive(draw, description, **controls):
     for name, widget in widgets.items():
         if hasattr(widget, "description"):
             widget.description = widget.description or name.replace("_", " ")
+        if hasattr(widget, "style"):
             widget.style.description_width = "initial"
         if hasattr(widget, "continuous_update"):
             widget.continuous_update = False  # draw when the handle is let go, not at every pixel on the way
@@ -89,6 +90,33 @@ def _control(value):
         kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
         return kind(value=middle, min=low, max=high, step=step)
     return ipywidgets.Dropdown(options=value)
+
+
+class PlanePoint(anywidget.AnyWidget):
+    """A point to be dragged through a plane, with the pointer or the arrow keys; `value` is where it is, (x, y).
+
+    A control for `interactive`, which hears of a moving point about eight times a second.
+
+    Args:
+        background: picture of the plane, a PNG file's bytes, that shows the square from `low` to `high` on both axes.
+        value: where the point starts. pixels: side of the square on the screen.
+
+    Raises:
+        ValueError: low is not below high, or the point starts outside.
+    """
+
+    _esm = Path(__file__).with_name("plane_point.js")
+    value = traitlets.Tuple(traitlets.Float(), traitlets.Float()).tag(sync=True)
+    low = traitlets.Float().tag(sync=True)
+    high = traitlets.Float().tag(sync=True)
+    pixels = traitlets.Int().tag(sync=True)
+    background = traitlets.Bytes().tag(sync=True)
+    description = traitlets.Unicode().tag(sync=True)  # for print, where a line of text stands for the point
+
+    def __init__(self, background, low, high, value=(0.0, 0.0), pixels=300, description="point"):
+        if not low < high or not all(low <= number <= high for number in value):
+            raise ValueError(f"the point {value} must lie between low = {low} and high = {high} on both axes")
+        super().__init__(background=background, low=low, high=high, value=value, pixels=pixels, description=description)
 
 
 class GamePlayer(anywidget.AnyWidget):

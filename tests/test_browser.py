@@ -97,7 +97,7 @@ def wait_for_another_picture(page, before):
 
 
 @pytest.mark.parametrize("path", workbook.notebooks(), ids=lambda path: path.stem)
-def test_run_all_and_move_the_slider(lab, path):
+def test_run_all_and_move_the_sliders(lab, path):
     from playwright.sync_api import TimeoutError, expect, sync_playwright
 
     with sync_playwright() as playwright:
@@ -123,17 +123,24 @@ def test_run_all_and_move_the_slider(lab, path):
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
         ready = "() => [...document.querySelectorAll('video')].every(film => film.readyState >= 2 && film.duration > 1)"
         page.wait_for_function(ready, timeout=90_000)
-        before = picture.get_attribute("src")
-        handle = page.locator(".jp-OutputArea-output .noUi-handle").first
-        readout = page.locator(".jp-OutputArea-output .widget-readout").first
-        shown = readout.inner_text()
-        handle.focus()
-        page.keyboard.press("ArrowRight")
-        expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=60_000)
-        wait_for_another_picture(page, before)
+        sliders = page.locator(".jp-OutputArea-output .widget-slider:has(.noUi-handle)")
+        for slider in sliders.all():
+            before, readout = picture.get_attribute("src"), slider.locator(".widget-readout")
+            shown = readout.inner_text()
+            slider.locator(".noUi-handle").focus()
+            page.keyboard.press("ArrowRight")
+            expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=60_000)
+            wait_for_another_picture(page, before)
         if (board := page.locator(".jp-OutputArea-output .widget-gridbox button")).count():
             before = picture.get_attribute("src")
             board.first.click()
+            wait_for_another_picture(page, before)
+        if (plane := page.locator("canvas.plane")).count():
+            before, box = picture.get_attribute("src"), plane.bounding_box()
+            page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4, steps=5)
+            page.mouse.up()
             wait_for_another_picture(page, before)
         if (screen := page.locator("canvas.game")).count():
             page.get_by_role("button", name="Play", exact=True).click()

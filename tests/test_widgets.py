@@ -103,3 +103,16 @@ def test_a_game_is_played_by_messages_of_the_browser_and_recorded():
     assert frames[:, 0, 0].tolist() == [1, 4, 5, 8], "the fourth message comes after the limit of four frames"
     assert actions.tolist() == [0, 2, 0, 2] and player.count == 4
     assert player.picture == bytes([8] * 24), "the browser has the last frame"
+
+
+def test_a_point_of_a_plane_is_a_control_like_any_other(displayed):
+    pad = widgets.PlanePoint(b"picture", -4, 4, (0.5, -0.5))
+    _, _, drawn = interactive(displayed, point=pad)
+    pad.value = (1.25, 3.0)
+    assert drawn == [{"point": (0.5, -0.5)}, {"point": (1.25, 3.0)}]
+
+
+@pytest.mark.parametrize("low, high, value", [(1, 1, (1, 1)), (-4, 4, (0, 4.1)), (-4, 4, (-5, 0))])
+def test_a_point_outside_its_plane_is_refused(low, high, value):
+    with pytest.raises(ValueError, match="must lie between low"):
+        widgets.PlanePoint(b"", low, high, value)

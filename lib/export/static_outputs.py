@@ -109,7 +109,7 @@ def _control(name, state):
         except ValueError:  # a format known to JavaScript only
             value = str(value)
     elif isinstance(value, (list, tuple)):
-        value = " to ".join(map(str, value))
+        value = (" to " if "Range" in name else ", ").join(map(str, value))
     return " ".join(filter(None, [_plain(str(state.get("description") or "")), _plain(str(value))]))
 
 

@@ -129,19 +129,25 @@ class ConvVAE(VAE):
     """Convolutional variational autoencoder for square pictures: (B, C, S, S) -> logits of the same shape.
 
     Four 4 × 4 convolutions of stride 2 with W, W, 2 W, 2 W channels, a fully connected layer of 256, and mirrored in
-    the decoder; ReLU in between. Source: Higgins et al. (2017), "beta-VAE", appendix, the network for 64 × 64 faces
-    (W = 32, L = 32).
+    the decoder; activations in between. Source: Higgins et al. (2017), "beta-VAE", appendix, the network for 64 × 64
+    faces (W = 32, L = 32, ReLU).
 
     Args:
         channels: C, 3 for colour. size: S, height and width in pixels, a multiple of 16. latent_size: L.
-        width: W. learned_noise: see `VAE`.
+        width: W. learned_noise: see `VAE`. activation: class of what stands between the layers.
 
     Raises:
         ValueError: a size below 1, or not a multiple of 16.
     """
 
     def __init__(
-        self, channels: int = 3, size: int = 64, latent_size: int = 32, width: int = 32, learned_noise: bool = False
+        self,
+        channels: int = 3,
+        size: int = 64,
+        latent_size: int = 32,
+        width: int = 32,
+        learned_noise: bool = False,
+        activation: type[nn.Module] = nn.ReLU,
     ):
         nn.Module.__init__(self)  # a VAE with networks of its own; those of `VAE.__init__` are not wanted
         if min(channels, size, latent_size, width) < 1 or size % 16:
@@ -153,10 +159,10 @@ class ConvVAE(VAE):
         widths, side = [channels, width, width, 2 * width, 2 * width], size // 16
         down, up = [], []
         for before, after in zip(widths, widths[1:], strict=False):
-            down += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]  # (B, W, S, S) -> (B, W', S/2, S/2)
-            up = [nn.ReLU(), nn.ConvTranspose2d(after, before, 4, stride=2, padding=1), *up]
+            down += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation()]  # half the side
+            up = [activation(), nn.ConvTranspose2d(after, before, 4, stride=2, padding=1), *up]
         flat = 2 * width * side * side  # 1024 values of 4 × 4 places for 64 × 64 pixels
-        bottleneck = [nn.Linear(flat, 256), nn.ReLU(), nn.Linear(256, 2 * latent_size)]
+        bottleneck = [nn.Linear(flat, 256), activation(), nn.Linear(256, 2 * latent_size)]
         self.encoder = nn.Sequential(*down, nn.Flatten(), *bottleneck)
-        widen = [nn.Linear(latent_size, 256), nn.ReLU(), nn.Linear(256, flat)]
+        widen = [nn.Linear(latent_size, 256), activation(), nn.Linear(256, flat)]
         self.decoder = nn.Sequential(*widen, nn.Unflatten(1, (2 * width, side, side)), *up)
