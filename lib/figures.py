@@ -84,6 +84,13 @@ def png(fig, dpi=DPI):
     return small.getvalue()
 
 
+def jpeg(fig):
+    """A matplotlib figure as JPEG bytes, with the figure's own number of dots per inch."""
+    raw = io.BytesIO()
+    fig.savefig(raw, format="jpeg", dpi=fig.dpi, pil_kwargs={"quality": 76, "optimize": True})
+    return raw.getvalue()
+
+
 def svg(fig):
     """A matplotlib figure as SVG text, letters as outlines; the same figure gives the same text."""
     with matplotlib.rc_context({"svg.hashsalt": "workbook"}):
@@ -105,12 +112,13 @@ def _emit(kind, data, caption, metadata=None):
     )
 
 
-def show(fig, caption, file=None, vector=False):
+def show(fig, caption, file=None, vector=False, photo=False):
     """Display a figure with a numbered caption (Markdown, math allowed) and close it.
 
     Args:
         fig: matplotlib figure. caption: Markdown. file: also store it there as PNG.
         vector: display it as vector graphics (SVG): for drawings; plots with many points are smaller as pictures.
+        photo: display it as JPEG, in the figure's own `dpi`: for sheets of pictures with more colours than 256.
     """
     if vector:
         drawing, inches = svg(fig), fig.get_size_inches()[0]
@@ -122,18 +130,14 @@ def show(fig, caption, file=None, vector=False):
             {"image/svg+xml": {"width": round(inches * 96)}},
         )
         return
-    picture = png(fig)
-    plt.close(fig)
+    kind, dpi, picture = ("image/jpeg", fig.dpi, jpeg(fig)) if photo else ("image/png", DPI, png(fig))
     if file is not None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_bytes(picture)
-    width = round(Image.open(io.BytesIO(picture)).width / DPI * 96)  # at its size in inches, in browsers and in print
-    _emit(
-        "figure",
-        {"image/png": base64.b64encode(picture).decode(), "text/plain": "figure"},
-        caption,
-        {"image/png": {"width": width}},
-    )
+        Path(file).write_bytes(png(fig) if photo else picture)
+    plt.close(fig)
+    width = round(Image.open(io.BytesIO(picture)).width / dpi * 96)  # at its size in inches, in browsers and in print
+    data = {kind: base64.b64encode(picture).decode(), "text/plain": "figure"}
+    _emit("figure", data, caption, {kind: {"width": width}})
 
 
 def show_table(table, caption, formats="{:.3f}", index=False):

@@ -59,6 +59,20 @@ def test_a_figure_is_shown_at_its_size_with_a_caption_and_closed(displayed, tmp_
     assert not plt.fignum_exists(fig.number), "an open figure would be shown a second time"
 
 
+def test_sheets_of_coloured_pictures_keep_their_colours(displayed, tmp_path):
+    right, down = np.meshgrid(np.linspace(0, 1, 100), np.linspace(0, 1, 100))
+    fig, ax = plt.subplots(figsize=(1, 1))
+    ax.imshow(np.stack([right, down, 1 - right], axis=2))  # more colours than a palette holds
+    figures.show(fig, "Faces.", photo=True, file=tmp_path / "faces.png")
+    data, metadata = displayed[0]
+    assert set(data) == {"image/jpeg", "text/plain"} and metadata["image/jpeg"]["width"] == 96
+    with Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))) as picture:
+        assert picture.format == "JPEG" and len(set(picture.get_flattened_data())) > 1000
+    with Image.open(tmp_path / "faces.png") as picture:
+        assert picture.format == "PNG"
+    assert not plt.fignum_exists(fig.number)
+
+
 def test_drawings_are_shown_as_vector_graphics_that_are_the_same_every_time(displayed):
     def drawing():
         fig, ax = plt.subplots(figsize=(5, 2))
