@@ -6,9 +6,8 @@ import time
 import pytest
 import torch
 
-from lib.checkpoints import CheckpointError, load
 from lib.datasets import faces
-from lib.datasets.faces import FACTORS, ODD, make_faces, mirror, render, sample_factors
+from lib.datasets.faces import FACTORS, ODD, mirror, render, sample_factors
 from lib.datasets.faces_geometry import (
     BODY,
     BOUND,
@@ -27,7 +26,6 @@ from lib.datasets.faces_geometry import (
     rotation,
     unit,
 )
-from lib.paths import exports_folder
 
 NAMES = list(FACTORS)
 PLAIN = {
@@ -457,70 +455,3 @@ def test_darker_skin_and_lighter_hair_go_in_one_direction():
     assert tones == sorted(tones, reverse=True), "skin goes from light to dark"
     hairs = [picture(hair_colour=value)[:, 8:12, 30:34].float().mean() for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert hairs == sorted(hairs), "hair goes from black to blond"
-
-
-# --- the data set ---------------------------------------------------------------------------------------------------
-
-
-def counted(monkeypatch):
-    """A list that grows with every call of `render` from within the module."""
-    calls, whole = [], render
-
-    def counting(factors, *arguments):
-        calls.append(len(factors))
-        return whole(factors, *arguments)
-
-    monkeypatch.setattr(faces, "render", counting)
-    monkeypatch.setattr(faces, "source_hash", lambda *objects: "c0de")
-    return calls
-
-
-def test_a_data_set_is_rendered_once_and_then_loaded(monkeypatch):
-    calls = counted(monkeypatch)
-    pictures, factors = make_faces(5, seed=2, size=32, progress=False)
-    assert torch.equal(factors, sample_factors(5, seed=2)) and torch.equal(pictures, render(factors, 32))
-    again = make_faces(5, seed=2, size=32, progress=False)
-    assert calls == [5] and torch.equal(again[0], pictures) and torch.equal(again[1], factors)
-    make_faces(5, seed=3, size=32, progress=False)
-    make_faces(4, seed=2, size=32, progress=False)
-    make_faces(5, seed=2, size=16, progress=False)
-    assert calls == [5, 5, 4, 5], "another seed, number or size is another data set"
-    assert len(list((exports_folder() / "data").glob("faces_*_c0de.safetensors"))) == 4
-
-
-def test_the_file_is_named_after_the_code_that_renders(monkeypatch):
-    make_faces(1, size=8, progress=False)
-    monkeypatch.setattr(faces, "AMBIENT", 0.1)
-    make_faces(1, size=8, progress=False)
-    assert len(list((exports_folder() / "data").iterdir())) == 2, "faces in another light must not be taken for these"
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty"])
-def test_a_damaged_file_is_rendered_again_with_a_notice(monkeypatch, capsys, damage):
-    calls = counted(monkeypatch)
-    pictures, factors = make_faces(3, size=16, progress=False)
-    (path,) = (exports_folder() / "data").iterdir()
-    data = bytearray(path.read_bytes())
-    if damage == "flipped":
-        data[-7] ^= 1
-    path.write_bytes({"truncated": data[:-100], "flipped": data, "foreign": b"hello", "empty": b""}[damage])
-    capsys.readouterr()
-    again = make_faces(3, size=16, progress=False)
-    assert f"{path.name} is damaged" in capsys.readouterr().out
-    assert calls == [3, 3] and torch.equal(again[0], pictures) and torch.equal(again[1], factors)
-    assert torch.equal(load(path)["pictures"], pictures), "and it is whole now"
-
-
-def test_where_nothing_can_be_stored_there_are_faces_all_the_same(monkeypatch, capsys):
-    def full(path, tree):
-        raise CheckpointError(f"cannot write {path}: no space left on device")
-
-    monkeypatch.setattr(faces, "save", full)
-    pictures, _ = make_faces(2, size=16, progress=False)
-    assert pictures.shape == (2, 3, 16, 16) and "no space left" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("arguments", [{"num": 0}, {"num": 2, "size": 7}])
-def test_a_data_set_that_makes_no_sense_is_refused(arguments):
-    with pytest.raises(ValueError, match="at least"):
-        make_faces(**arguments, progress=False)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.checkpoints import CheckpointError, load, save, source_hash
 from lib.datasets.faces_geometry import (
     BLOCK,
     DISTANCE,
@@ -27,7 +26,7 @@ from lib.datasets.faces_geometry import (
     rotation,
     unit,
 )
-from lib.paths import exports_folder
+from lib.datasets.rendered import kept
 
 # name: (lowest, highest) of a continuous factor, or the number of choices 0, 1, … of a discrete one.
 FACTORS = {
@@ -276,25 +275,12 @@ def render(factors: Tensor, size=64, progress=False) -> Tensor:
 
 
 def make_faces(num=10_000, seed=0, size=64, progress=True):
-    """A data set of faces, rendered once and kept: pictures uint8 (num, 3, size, size), factors (num, F).
+    """A data set of faces, rendered once and kept, see `lib.datasets.rendered`.
 
-    The file, below `exports/data/`, is named after its content: number, seed, size and the code that renders. Delete
-    it at any time; a damaged one is rendered again, which is said in one printed line.
+    Returns:
+        pictures uint8 (num, 3, size, size) and factors (num, F).
 
     Raises:
         ValueError: num or size make no sense.
     """
-    factors = sample_factors(num, seed)
-    path = exports_folder() / "data" / f"faces_{num}_{seed}_{size}_{source_hash(sample_factors, render)}.safetensors"
-    if path.exists():
-        try:
-            stored = load(path)
-            return stored["pictures"], stored["factors"]
-        except (CheckpointError, KeyError, TypeError):
-            print(f"{path.name} is damaged; rendering the faces again")
-    pictures = render(factors, size, progress)
-    try:
-        save(path, {"pictures": pictures, "factors": factors})
-    except CheckpointError as error:
-        print(f"The faces are not kept: {error}")
-    return pictures, factors
+    return kept("faces", sample_factors, render, num, seed, size, progress)

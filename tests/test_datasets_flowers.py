@@ -1,0 +1,473 @@
+"""Flowers: every factor changes what it names and nothing else, petals can be counted, and tilting is perspective."""
+
+import math
+import shutil
+import socket
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lib.datasets import flowers
+from lib.datasets.download import DownloadError
+from lib.datasets.flowers import FACTORS, load_oxford_flowers, render, sample_factors
+from lib.datasets.flowers_shapes import (
+    BENDS,
+    LEAVES,
+    LENGTHS,
+    PETALS,
+    RADIUS,
+    RISES,
+    Layer,
+    leaf,
+    on_bowl,
+    outline,
+    pixels,
+    project,
+    rays,
+    rotation,
+)
+from lib.datasets.images import ImagesError
+
+NAMES = list(FACTORS)
+PLAIN = {
+    "petals": 1,
+    "layers": 0,
+    "shape": 0.5,
+    "petal_colour": 3 / 7,  # white
+    "gradient": 0.0,
+    "centre_size": 0.5,
+    "centre_colour": 0.0,
+    "tilt": 0.0,
+    "turn": 0.3,
+    "leaves": 0,
+    "background": 0.3,
+    "light": 0.0,
+}
+CENTRE_HEIGHT = 0.1  # about, above the middle of the petals
+
+
+def ends(name):
+    """The lowest and the highest value of a factor."""
+    values = FACTORS[name]
+    return (0, values - 1) if isinstance(values, int) else values
+
+
+def flower(**changes):
+    """The factors of a plain flower, some changed: (1, F)."""
+    return torch.tensor([[float({**PLAIN, **changes}[name]) for name in NAMES]])
+
+
+def picture(**changes):
+    """Its picture: int32 (3, 64, 64)."""
+    return render(flower(**changes))[0].int()
+
+
+def changed(a, b, least=8):
+    """Which pixels of two pictures differ by `least` of 255 levels in some colour: bool (64, 64)."""
+    return (a - b).abs().amax(0) >= least
+
+
+def distances(point, tilt=0.0):
+    """Of the pixels' middles from where a point (u, v, w) of the flower is seen, in pixels: (64, 64)."""
+    places = torch.arange(64) + 0.5
+    column, row = project([point], tilt)[0]
+    return ((places - column).square() + (places[:, None] - row).square()).sqrt()
+
+
+def ring(radius, tilt, count=720):
+    """Columns and rows of pixels along a circle around the axis, on the outermost bowl: two int64 (count,)."""
+    angle = 2 * math.pi * torch.arange(count) / count
+    height = torch.full((count,), RISES[0] + BENDS[0] * radius**2)
+    points = torch.stack([radius * angle.cos(), radius * angle.sin(), height], 1)
+    return project(points, tilt).long().clamp(0, 63).unbind(1)
+
+
+# --- factors --------------------------------------------------------------------------------------------------------
+
+
+def test_factors_are_uniform_in_their_ranges_and_independent():
+    factors = sample_factors(20_000, seed=3)
+    assert factors.shape == (20_000, len(FACTORS)) and factors.dtype == torch.float32
+    flowers.check_factors(factors)
+    for name, column in zip(NAMES, factors.T, strict=True):
+        if isinstance(FACTORS[name], int):
+            shares = torch.bincount(column.long(), minlength=FACTORS[name]) / len(column)
+            assert (shares - 1 / FACTORS[name]).abs().max() < 0.02, f"{name} comes with the shares {shares.tolist()}"
+        else:
+            low, high = FACTORS[name]
+            tenths = torch.histc((column - low) / (high - low), 10, 0, 1) / len(column)
+            assert (tenths - 0.1).abs().max() < 0.01, f"{name} is not uniform: tenths {tenths.tolist()}"
+    correlation = torch.corrcoef(factors.T) - torch.eye(len(FACTORS))
+    assert correlation.abs().max() < 0.03, "factors must be drawn independently"
+
+
+def test_sampling_is_reproducible_and_goes_on_where_fewer_end():
+    assert torch.equal(sample_factors(7, seed=1), sample_factors(7, seed=1))
+    assert torch.equal(sample_factors(7, seed=1), sample_factors(30, seed=1)[:7])
+    assert not torch.equal(sample_factors(7, seed=1), sample_factors(7, seed=2))
+    with pytest.raises(ValueError, match="at least 1 flower, got num = 0"):
+        sample_factors(0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_factor_out_of_its_range_is_named_with_the_range(name):
+    low, high = ends(name)
+    wrong = [low - 1, high + 1, math.nan] + ([0.5] if isinstance(FACTORS[name], int) else [])
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"{name} must be .*from {low:g} to {high:g}.* in row 1"):
+            render(torch.cat([flower(), flower(**{name: value})]))
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [torch.zeros(3, len(FACTORS) - 1), torch.zeros(len(FACTORS)), torch.zeros(2, len(FACTORS), dtype=torch.int64)],
+)
+def test_factors_of_another_shape_are_refused(factors):
+    with pytest.raises(ValueError, match=r"floating point \(N, 12\), with the columns petals, layers, .*; got"):
+        render(factors)
+
+
+def test_a_tiny_size_is_refused():
+    with pytest.raises(ValueError, match="at least 8 pixels, got 7"):
+        render(flower(), 7)
+
+
+# --- rendering ------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_8_bit_and_use_the_whole_scale():
+    pictures = render(sample_factors(20))
+    assert pictures.shape == (20, 3, 64, 64) and pictures.dtype == torch.uint8
+    assert pictures.min() < 15 and pictures.max() > 240
+    saturated = (pictures == 255).float().mean().item()
+    assert saturated < 0.05, f"{saturated:.1%} of the values are 255: light without shading"
+
+
+def test_a_picture_depends_on_its_own_factors_only():
+    factors = sample_factors(6, seed=4)
+    together = render(factors)
+    assert torch.equal(render(factors), together), "rendering twice must give the same bytes"
+    alone = torch.cat([render(row[None]) for row in factors])
+    assert torch.equal(alone, together), "a picture must not depend on what else is rendered"
+    assert torch.equal(render(factors.flip(0)).flip(0), together), "nor on the order"
+    with torch.inference_mode():
+        assert torch.equal(render(factors.double()), together), "nor on the type of the factors"
+
+
+@pytest.mark.parametrize("size", [15, 32, 96])
+def test_any_size_shows_the_same_flower(size):
+    factors = sample_factors(3, seed=5)
+    small, large = (render(factors, s).float() for s in sorted((size, 64)))
+    shrunk = torch.nn.functional.interpolate(large, small.shape[-2:], mode="area")
+    assert (shrunk - small).abs().mean() < 8, "a smaller picture must look like the larger one, averaged"
+
+
+def test_thousands_of_flowers_take_seconds_not_minutes():
+    """About 0.01 s each on a slow core; the bound leaves room for a busy machine."""
+    factors = sample_factors(12)
+    render(factors[:2])
+    start = time.process_time()
+    render(factors)
+    assert (time.process_time() - start) / len(factors) < 0.05
+
+
+@pytest.mark.parametrize("tilt", [0.0, 40.0])
+@pytest.mark.parametrize("number", range(len(PETALS)))
+def test_petals_can_be_counted(number, tilt):
+    """Along a circle through the outer half of narrow petals there is one white stretch for each of them."""
+    shown = picture(petals=number, shape=0.1, tilt=tilt, leaves=0)
+    columns, rows = ring(0.75 * RADIUS, tilt)
+    red = shown[0, rows, columns].float()  # in which petals are bright and the garden is dark
+    white = torch.stack([red.roll(shift) for shift in range(-6, 7)]).mean(0) > 150
+    stretches = int((white & ~white.roll(1)).sum())
+    assert stretches == PETALS[number], f"{stretches} petals are seen, {PETALS[number]} were drawn"
+
+
+@pytest.mark.parametrize("background", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+def test_no_background_swallows_a_flower(background):
+    for colour in torch.linspace(0, 1, 8).tolist():
+        shown = picture(petal_colour=colour, background=background, shape=1.0).float()
+        petals = distances((0.0, 0.0, 0.0))
+        inside, outside = (petals > 13) & (petals < 20), petals > 34
+        contrast = (shown[:, inside].mean(1) - shown[:, outside].mean(1)).norm()
+        assert contrast > 55, f"colour {colour:.2f} before background {background}: {contrast:.0f} levels apart"
+
+
+# --- geometry -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tilt", [0.0, 25.0, 50.0])
+def test_what_a_ray_meets_is_seen_where_the_ray_starts(tilt):
+    """`project` and `on_bowl` are inverse to each other, for every layer, a plane and the dome in the middle."""
+    xy = pixels(64)
+    points, directions = rays(xy, tilt)
+    for rise, bend, reach in [*zip(RISES, BENDS, LENGTHS, strict=True), (0.1, 0.0, 1.0), (0.15, -1.5, 0.25)]:
+        u, v = on_bowl(points, directions, rise, bend)
+        near = u.square() + v.square() < (RADIUS * reach) ** 2
+        assert near.sum() > 60, "some rays must meet it"
+        u, v = u[near], v[near]
+        seen = project(torch.stack([u, v, rise + bend * (u.square() + v.square())], 1), tilt)
+        torch.testing.assert_close(seen, 32 * (1 + torch.tensor([[1.0], [-1.0]]) * xy[:, near]).T, rtol=0, atol=2e-2)
+
+
+def test_a_tilted_flower_is_foreshortened_and_larger_in_front():
+    torch.testing.assert_close(rotation(30.0) @ rotation(30.0).T, torch.eye(3))
+    assert project([(0.0, 0.0, 1.0)], 30.0)[0, 1] < project([(0.0, 0.0, 0.0)], 30.0)[0, 1], "it looks up"
+    for tilt in (0.0, 20.0, 50.0):
+        left, right, front, back = project([(-0.1, 0, 0), (0.1, 0, 0), (0, -0.1, 0), (0, 0.1, 0)], tilt)
+        ratio = (front[1] - back[1]) / (right[0] - left[0])
+        assert ratio == pytest.approx(math.cos(math.radians(tilt)), abs=0.01), "a circle becomes an ellipse"
+    left, right, far_left, far_right = project([(-0.2, -0.7, 0), (0.2, -0.7, 0), (-0.2, 0.7, 0), (0.2, 0.7, 0)], 45.0)
+    assert (right - left)[0] > 1.2 * (far_right - far_left)[0], "petals in front are nearer and look larger"
+
+
+def test_petals_go_from_narrow_and_pointed_to_broad_and_round():
+    for count in PETALS:
+        shapes = [outline(shape, count) for shape in (0.0, 0.5, 1.0)]
+        widths = [shape.max().item() for shape in shapes]
+        assert widths == sorted(widths) and widths[2] > 1.4 * widths[0], f"half widths: {widths}"
+        tips = [(shape[-14] / shape.max()).item() for shape in shapes]  # at 95 % of the length
+        assert tips == sorted(tips) and tips[0] < 0.25 and tips[2] > 0.4, f"widths near the tip: {tips}"
+        assert all(shape[0] == 0 == shape[-1] and shape.min() >= 0 for shape in shapes)
+
+
+@pytest.mark.parametrize("shape", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("count", PETALS)
+def test_a_petal_does_not_reach_the_axis_of_the_next_one(count, shape):
+    """Or a part of it would be missing, since only the two petals beside a point are painted there."""
+    layer = Layer(0, count, shape, 0.0)
+    r = torch.linspace(0.12, 1.1, 100) * RADIUS
+    for petal in range(count):
+        following = torch.full((100,), (petal + 1) % count)
+        u, v = r * layer.cosines[following], r * layer.sines[following]
+        assert layer.petal(torch.full((100,), petal), u, v)[2].min() > 0
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_points_find_the_petals_beside_them(number):
+    layer = Layer(number, 8, 0.5, 0.3)
+    angle = torch.rand(500, generator=torch.Generator().manual_seed(0)) * 2 * math.pi
+    (below, from_below), (above, from_above) = layer.neighbours(angle.cos(), angle.sin())
+    assert torch.equal(below, (above + 1) % 8) and (from_below + from_above - 1).abs().max() < 1e-5
+    for which, aside in ((below, from_below), (above, from_above)):
+        cosine = layer.cosines[which] * angle.cos() + layer.sines[which] * angle.sin()
+        between = torch.acos(cosine.clamp(-1, 1)) / (2 * math.pi / 8)
+        assert (between - aside).abs().max() < 0.08, "up to the irregularity of its direction"
+
+
+def test_distances_to_a_petals_edge_have_the_right_sign():
+    layer, which = Layer(0, 5, 0.3, 0.0), torch.zeros(9, dtype=torch.int64)
+    cosine, sine, length = layer.cosines[0], layer.sines[0], layer.lengths[0]
+    s = torch.linspace(0.1, 0.9, 9)
+    width = layer.widths[(s * 255).long()]
+    for share, sign in ((0.0, -1), (0.9, -1), (-0.9, -1), (1.1, 1), (-1.1, 1)):
+        u, v = length * (s * cosine - share * width * sine), length * (s * sine + share * width * cosine)
+        along, across, distance = layer.petal(which, u, v)
+        assert (sign * distance > 0).all(), f"at {share} of the half width"
+        torch.testing.assert_close(along, s, rtol=0, atol=1e-5)
+        assert (across - max(-1, min(1, share))).abs().max() < 0.02
+    assert layer.petal(which, 1.1 * length * cosine.expand(9), 1.1 * length * sine.expand(9))[2].min() > 0.05
+
+
+@pytest.mark.parametrize("number", range(len(LEAVES)))
+def test_a_leaf_grows_from_its_base_to_its_side(number):
+    side, x, y, _ = LEAVES[number]
+    xy = pixels(128)
+    s, across, distance = leaf(number, xy)
+    inside = distance < 0
+    assert 200 < inside.sum() < 3000 and ((xy[0, inside] - x) * side).min() > -0.06
+    assert xy[1, inside].max() > y + 0.3 and torch.corrcoef(torch.stack([s[inside], xy[1, inside]]))[0, 1] > 0.8
+    assert inside[(xy[0] - x).square() + (xy[1] - y - 0.02).square() < 0.05**2].any(), "it begins at its base"
+
+
+# --- what each factor changes ---------------------------------------------------------------------------------------
+
+CHANGES = {  # share of the pixels that go by at least 8 levels from one end of a factor to the other
+    "petals": (0.2, 0.6),
+    "layers": (0.2, 0.5),
+    "shape": (0.2, 0.6),
+    "petal_colour": (0.25, 0.6),
+    "gradient": (0.08, 0.4),
+    "centre_size": (0.04, 0.15),
+    "centre_colour": (0.015, 0.06),
+    "tilt": (0.2, 0.7),
+    "turn": (0.1, 0.4),
+    "leaves": (0.05, 0.25),
+    "background": (0.4, 0.8),
+    "light": (0.3, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_factor_changes_the_picture_as_much_as_it_should(name):
+    low, high = (picture(**{name: value}) for value in ends(name))
+    share = changed(low, high).float().mean().item()
+    least, most = CHANGES[name]
+    assert least < share < most, f"{name} changes {share:.1%} of the pixels"
+    a, b = ends(name)
+    values = range(b + 1) if isinstance(FACTORS[name], int) else [a + (b - a) * k / 8 for k in range(9)]
+    steps = [picture(**{name: value}) for value in values]
+    jumps = [(after - before).abs().float().mean() for before, after in zip(steps, steps[1:], strict=False)]
+    assert all(jump > 0 for jump in jumps), f"{name} must change the picture everywhere in its range"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not isinstance(FACTORS[name], int)])
+def test_a_small_step_of_a_factor_changes_the_picture_a_little(name):
+    low, high = ends(name)
+    for place in (0.25, 0.61):
+        value = low + place * (high - low)
+        near = [
+            picture(layers=2, gradient=0.5, **{name: v}) if name != "gradient" else picture(gradient=v)
+            for v in (value, value + 0.003 * (high - low))
+        ]
+        assert (near[1] - near[0]).abs().float().mean() < 1.5, f"{name} jumps at {value:g}"
+
+
+@pytest.mark.parametrize("tilt", [0.0, 35.0])
+def test_the_centre_keeps_to_itself(tilt):
+    far = distances((0.0, 0.0, CENTRE_HEIGHT), tilt) > 1.3 * 32 * RADIUS * 0.215 + 1
+    mask = changed(picture(tilt=tilt, centre_colour=0.0), picture(tilt=tilt, centre_colour=1.0), least=1)
+    assert mask.sum() > 60 and not (mask & far).any(), "the centre's colour changes the centre only"
+    far = distances((0.0, 0.0, CENTRE_HEIGHT), tilt) > 1.5 * 32 * RADIUS * 0.3 + 2
+    mask = changed(picture(tilt=tilt, centre_size=0.0), picture(tilt=tilt, centre_size=1.0))
+    assert not (mask & far).any(), "its size too, shadows aside"
+
+
+def test_petal_colour_and_background_keep_to_themselves():
+    petals = changed(picture(petal_colour=0.0), picture(petal_colour=1.0), least=1)
+    garden = changed(picture(background=0.0), picture(background=1.0), least=1)
+    assert (petals | garden).float().mean() > 0.9
+    assert (petals & garden).float().mean() < 0.12, "they share nothing but the edges of the petals"
+    middle = distances((0.0, 0.0, 0.0)) < 4
+    assert not (middle & (petals | garden)).any(), "the centre covers both"
+    assert distances((0.0, 0.0, 0.0))[petals].max() < 32 * RADIUS * 1.05 * 1.03 + 1.5, "petals end at their length"
+
+
+def test_a_gradient_goes_from_the_base_outwards():
+    difference = (picture(gradient=1.0, petal_colour=0.0) - picture(petal_colour=0.0)).abs().amax(0).float()
+    r = distances((0.0, 0.0, 0.0))
+    rings = [difference[(r >= inner) & (r < inner + 4)].mean().item() for inner in (8, 13, 18, 23)]
+    assert rings == sorted(rings, reverse=True) and rings[0] > 40 > 5 > rings[-1], f"change by rings: {rings}"
+
+
+def test_leaves_are_green_and_come_one_by_one():
+    pictures = [picture(leaves=count, tilt=20.0) for count in range(4)]
+    for before, after in zip(pictures, pictures[1:], strict=False):
+        mask = changed(before, after, 24)
+        red, green, blue = after[:, mask].float().mean(1).tolist()
+        assert mask.sum() > 40 and green > 1.3 * max(red, blue), f"a leaf of colour {red, green, blue}"
+
+
+def test_more_layers_lie_within_the_first():
+    one, two, three = (picture(layers=count) for count in range(3))
+    r = distances((0.0, 0.0, 0.0))
+    second, third = changed(one, two, least=1), changed(two, three, least=1)
+    assert r[second].max() < 32 * RADIUS * LENGTHS[1] * 1.4 and r[third].max() < 32 * RADIUS * LENGTHS[2] * 1.5
+    assert 0.8 * r[second].max() > r[third].max()
+
+
+def test_turning_moves_the_petals_by_up_to_one_distance():
+    columns, rows = ring(0.75 * RADIUS, 0.0)
+
+    def profile(turn):
+        white = picture(petals=2, shape=0.2, turn=turn)[0, rows, columns] > 140
+        return white.view(6, 120).float().mean(0)  # of 720 places; the six petals on top of each other
+
+    start = profile(0.0)
+    for turn in (0.25, 0.5, 0.75, 1.0):
+        turned = profile(turn)
+        fits = torch.stack([(start.roll(shift) - turned).square().sum() for shift in range(120)])
+        off = (int(fits.argmin()) - 120 * turn + 60) % 120 - 60
+        assert abs(off) <= 8, f"turn {turn} moves the petals by {int(fits.argmin())} of 120 places"
+
+
+def test_a_tilted_flower_is_flatter_and_shows_its_stem():
+    heights, stems = [], []
+    for tilt in (0.0, 25.0, 50.0):
+        shown = picture(tilt=tilt, shape=1.0)
+        rows = (shown[0] > 150).sum(1) > 10
+        heights.append(int(rows.sum()))
+        red, green, blue = shown[:, :, 29:35]
+        stems.append(int(((green > red + 20) & (green > blue + 20)).any(1).sum()))
+    assert heights == sorted(heights, reverse=True) and heights[2] < 0.8 * heights[0], f"rows with petals: {heights}"
+    assert stems == sorted(stems) and stems[2] > stems[0] + 5, f"rows with a stem: {stems}"
+
+
+def test_light_brightens_the_side_it_comes_from():
+    def right_minus_left(light):
+        garden = picture(light=light, background=0.0).float().mean(0)[:20]
+        return (garden[:, -8:].mean() - garden[:, :8].mean()).item()
+
+    differences = [right_minus_left(light) for light in (-60.0, -30.0, 0.0, 30.0, 60.0)]
+    assert differences == sorted(differences), f"right minus left over the light's direction: {differences}"
+
+    def sides(light):  # of the petal that points up: brightness on its right less on its left
+        layer = Layer(0, 4, 0.5, 0.0)
+        number = int(layer.sines.argmax())
+        centre = RADIUS * 0.6 * torch.stack([layer.cosines[number], layer.sines[number]])
+        right, left = (project([(centre[0] + x, centre[1], 0.02)], 0.0)[0].long() for x in (0.12, -0.12))
+        shown = picture(petals=0, turn=0.0, light=light, petal_colour=1.0).float().mean(0)
+        return (shown[right[1], right[0]] - shown[left[1], left[0]]).item()
+
+    assert sides(60.0) > 8 > -8 > sides(-60.0), "petals are arched: the side towards the light is brighter"
+
+
+# --- photographs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """An empty folder for downloads, and a network in which nobody answers."""
+    monkeypatch.setenv("WORKBOOK_DATA", str(tmp_path / "downloads"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "downloads" / "flowers-102"
+
+
+def test_without_network_one_error_comes_fast_and_says_what_to_do(offline):
+    from lib.torchvision_compat import import_torchvision
+
+    import_torchvision()  # takes seconds of its own
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=r"cannot download Oxford's flowers: .*\. Use .*load_images; or .*by hand"):
+        load_oxford_flowers(progress=False)
+    assert time.monotonic() - start < 30 and socket.getdefaulttimeout() is None, "the time limit must be taken back"
+
+
+def test_oxfords_flowers_are_read_through_torchvision(offline, monkeypatch):
+    from scipy.io import savemat
+
+    from lib.torchvision_compat import import_torchvision
+
+    (offline / "jpg").mkdir(parents=True)
+    for number in range(1, 9):
+        content = np.full((40, 60, 3), 30 * number, np.uint8)
+        content[:, :10] = content[:, -10:] = 0
+        Image.fromarray(content).save(offline / "jpg" / f"image_{number:05d}.jpg", quality=95)
+    savemat(offline / "setid.mat", {"trnid": [[1, 4]], "valid": [[2]], "tstid": [[3, 5, 6, 7, 8]]})
+    savemat(offline / "imagelabels.mat", {"labels": [[1] * 8]})
+    known = {"image": ("102flowers.tgz", None), "label": ("imagelabels.mat", None), "setid": ("setid.mat", None)}
+    monkeypatch.setattr(import_torchvision().datasets.Flowers102, "_file_dict", known)
+    monkeypatch.setattr(flowers, "OXFORD_FLOWERS", 8)
+
+    def greys(**options):
+        return (load_oxford_flowers((16, 16), progress=False, **options).float().mean((1, 2, 3)) / 30).round().tolist()
+
+    assert greys(max_images=2) == [1, 4], "the middle of the training photographs"
+    assert greys(max_images=5, split="test") == [3, 5, 6, 7, 8]
+    assert greys(max_images=8, split="all") == [1, 2, 3, 4, 5, 6, 7, 8]
+    with pytest.raises(ValueError, match="train, val, test, all; got 'rest'"):
+        load_oxford_flowers(split="rest")
+    with pytest.raises(ValueError, match="max_images ≥ 1"):
+        load_oxford_flowers(max_images=0)
+    (offline / "jpg" / "image_00002.jpg").unlink()
+    with pytest.raises(ImagesError, match="7 of 8 photographs"):
+        load_oxford_flowers(progress=False)
+    shutil.rmtree(offline / "jpg")
+    with pytest.raises(DownloadError):
+        load_oxford_flowers(progress=False)
