@@ -1,10 +1,11 @@
-// The pad of lib.widgets.PlanePoint: a picture of a plane with a cross on it that follows the pointer or the arrow keys.
+// The pad of lib.widgets.PlanePoint: a picture of a plane with a cross that follows the pointer or the arrow keys.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const PAUSE = 120; // milliseconds between two messages while the pointer moves
 
 function render({ model, el }) {
   const [low, high, side] = [model.get("low"), model.get("high"), model.get("pixels")];
-  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side, tabIndex: 0, className: "plane" });
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: side, height: side, tabIndex: 0, className: "plane" });
   canvas.style.cssText = `width: ${side}px; border: 1px solid #888; cursor: crosshair; touch-action: none`;
   const context = canvas.getContext("2d");
   const picture = new Image();
