@@ -1,0 +1,99 @@
+"""A small convolutional network that reads the factors off a picture; its features serve to compare sets of pictures.
+
+B counts the pictures. Trained on other pictures beforehand and then frozen, the network judges a generative model: are
+the features of its pictures distributed like those of true ones (`lib.sample_quality`), and which factors do they show?
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FEATURES = 64
+
+
+class FactorClassifier(nn.Module):
+    """Factors of pictures: (B, C, S, S) in -1 … 1 -> (B, M), a logit for every choice and an estimate for the others.
+
+    Four 3 × 3 convolutions of stride 2 with W, 2 W, 2 W, 4 W channels, batch norm and ReLU; a fully connected layer to
+    64 features with ReLU; a linear layer to the M outputs. 99,096 parameters for W = 16, C = 3, S = 64 and M = 8.
+
+    Args:
+        factors: name: number of choices of a discrete factor, or (lowest, highest) of a continuous one, as in the
+            FACTORS of the data sets, in the order of the columns.
+        width: W. channels: C. size: S, a multiple of 16.
+
+    Raises:
+        ValueError: no factors, or a size that makes no sense.
+    """
+
+    def __init__(self, factors: dict, width: int = 16, channels: int = 3, size: int = 64):
+        super().__init__()
+        if not factors or min(width, channels, size) < 1 or size % 16:
+            raise ValueError(
+                "need at least one factor, width and channels from 1, and a size that is a multiple of 16; got "
+                f"{len(factors)} factors, width={width}, channels={channels}, size={size}"
+            )
+        self.factors, self.example_shape = dict(factors), (channels, size, size)
+        self.sizes = [kind if isinstance(kind, int) else 1 for kind in factors.values()]  # outputs for each factor
+        layers, widths = [], [channels, width, 2 * width, 2 * width, 4 * width]
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        flat = 4 * width * (size // 16) ** 2
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, FEATURES), nn.ReLU())
+        self.head = nn.Linear(FEATURES, sum(self.sizes))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer reads the factors from: (B, C, S, S) -> (B, 64), at least 0.
+
+        Raises:
+            ValueError: x has another shape or is not floating point.
+        """
+        if x.dim() != 4 or x.shape[1:] != self.example_shape or not x.is_floating_point():
+            shape = ", ".join(["B", *map(str, self.example_shape)])
+            raise ValueError(
+                f"x must be floating point ({shape}) in -1 … 1, got {x.dtype} {tuple(x.shape)}: use x / 127.5 - 1 for "
+                "bytes, x.unsqueeze(0) for a single picture"
+            )
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """The likeliest choice, or the estimate in the factor's own units, of every factor: (B, number of factors)."""
+        columns = []
+        for kind, output in zip(self.factors.values(), self(x).split(self.sizes, 1), strict=True):
+            if isinstance(kind, int):
+                columns.append(output.argmax(1).to(output))
+            else:
+                columns.append(kind[0] + (kind[1] - kind[0]) * output[:, 0].clamp(0, 1))
+        return torch.stack(columns, 1)
+
+
+def factor_loss(model: FactorClassifier, batch) -> Tensor:
+    """Mean over the factors: cross-entropy of choices over that of guessing, squared error over the variance.
+
+    Both are 1 for whoever knows nothing, so that no factor outweighs the others, and 0 for perfect answers.
+
+    Args:
+        batch: pictures (B, C, S, S) and their factors (B, number of factors), in their own units.
+
+    Raises:
+        ValueError: the factors have another shape.
+    """
+    x, factors = batch
+    if factors.shape != (len(x), len(model.factors)):
+        raise ValueError(
+            f"factors must be (B, {len(model.factors)}), the columns {', '.join(model.factors)}; "
+            f"got {tuple(factors.shape)} for {len(x)} pictures"
+        )
+    losses = []
+    for kind, output, truth in zip(model.factors.values(), model(x).split(model.sizes, 1), factors.T, strict=True):
+        if isinstance(kind, int):
+            guessing = torch.tensor(float(max(kind, 2))).log().item()
+            losses.append(F.cross_entropy(output, truth.long()) / guessing)
+        else:
+            place = (truth - kind[0]) / (kind[1] - kind[0])
+            losses.append(12 * F.mse_loss(output[:, 0], place))  # a uniform place has the variance 1/12
+    return torch.stack(losses).mean()
