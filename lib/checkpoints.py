@@ -33,7 +33,8 @@ from lib import events
 from lib.paths import ROOT, checkpoints_folder, exports_folder
 
 FORMAT = "workbook-1"
-FOLLOWED = ("lib.models", "lib.datasets", "lib.losses", "lib.experiments", "__main__")  # `source_hash` looks in there
+# What `source_hash` looks into.
+FOLLOWED = ("lib.models", "lib.datasets", "lib.losses", "lib.adversarial", "lib.experiments", "__main__")
 RECORDS = []  # one entry per name that `train_or_load` or `sweep` was called with; `lib.reporting` reads it
 
 

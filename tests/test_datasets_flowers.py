@@ -88,30 +88,6 @@ def ring(radius, tilt, count=720):
 # --- factors --------------------------------------------------------------------------------------------------------
 
 
-def test_factors_are_uniform_in_their_ranges_and_independent():
-    factors = sample_factors(20_000, seed=3)
-    assert factors.shape == (20_000, len(FACTORS)) and factors.dtype == torch.float32
-    flowers.check_factors(factors)
-    for name, column in zip(NAMES, factors.T, strict=True):
-        if isinstance(FACTORS[name], int):
-            shares = torch.bincount(column.long(), minlength=FACTORS[name]) / len(column)
-            assert (shares - 1 / FACTORS[name]).abs().max() < 0.02, f"{name} comes with the shares {shares.tolist()}"
-        else:
-            low, high = FACTORS[name]
-            tenths = torch.histc((column - low) / (high - low), 10, 0, 1) / len(column)
-            assert (tenths - 0.1).abs().max() < 0.01, f"{name} is not uniform: tenths {tenths.tolist()}"
-    correlation = torch.corrcoef(factors.T) - torch.eye(len(FACTORS))
-    assert correlation.abs().max() < 0.03, "factors must be drawn independently"
-
-
-def test_sampling_is_reproducible_and_goes_on_where_fewer_end():
-    assert torch.equal(sample_factors(7, seed=1), sample_factors(7, seed=1))
-    assert torch.equal(sample_factors(7, seed=1), sample_factors(30, seed=1)[:7])
-    assert not torch.equal(sample_factors(7, seed=1), sample_factors(7, seed=2))
-    with pytest.raises(ValueError, match="at least 1 flower, got num = 0"):
-        sample_factors(0)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_factor_out_of_its_range_is_named_with_the_range(name):
     low, high = ends(name)
@@ -144,17 +120,6 @@ def test_pictures_are_8_bit_and_use_the_whole_scale():
     assert pictures.min() < 15 and pictures.max() > 240
     saturated = (pictures == 255).float().mean().item()
     assert saturated < 0.05, f"{saturated:.1%} of the values are 255: light without shading"
-
-
-def test_a_picture_depends_on_its_own_factors_only():
-    factors = sample_factors(6, seed=4)
-    together = render(factors)
-    assert torch.equal(render(factors), together), "rendering twice must give the same bytes"
-    alone = torch.cat([render(row[None]) for row in factors])
-    assert torch.equal(alone, together), "a picture must not depend on what else is rendered"
-    assert torch.equal(render(factors.flip(0)).flip(0), together), "nor on the order"
-    with torch.inference_mode():
-        assert torch.equal(render(factors.double()), together), "nor on the type of the factors"
 
 
 @pytest.mark.parametrize("size", [15, 32, 96])

@@ -1,4 +1,4 @@
-"""Rendered data sets: rendered once, named after their content, whole or rendered again."""
+"""Rendered data sets: independent factors; rendered once, named after their content, whole or rendered again."""
 
 import pytest
 import torch
@@ -25,6 +25,43 @@ def counted(monkeypatch, module):
     return calls
 
 
+def test_factors_are_uniform_in_their_ranges_and_independent(module, make):
+    factors = module.sample_factors(20_000, seed=3)
+    assert factors.shape == (20_000, len(module.FACTORS)) and factors.dtype == torch.float32
+    module.check_factors(factors)
+    for name, column in zip(module.FACTORS, factors.T, strict=True):
+        if isinstance(module.FACTORS[name], int):
+            shares = torch.bincount(column.long(), minlength=module.FACTORS[name]) / len(column)
+            assert (shares - 1 / module.FACTORS[name]).abs().max() < 0.02, (
+                f"{name} has the shares {shares.tolist()}"
+            )
+        else:
+            low, high = module.FACTORS[name]
+            tenths = torch.histc((column - low) / (high - low), 10, 0, 1) / len(column)
+            assert (tenths - 0.1).abs().max() < 0.01, f"{name} is not uniform: tenths {tenths.tolist()}"
+    correlation = torch.corrcoef(factors.T) - torch.eye(len(module.FACTORS))
+    assert correlation.abs().max() < 0.03, "factors must be drawn independently"
+
+
+def test_sampling_is_reproducible_and_goes_on_where_fewer_end(module, make):
+    assert torch.equal(module.sample_factors(7, seed=1), module.sample_factors(7, seed=1))
+    assert torch.equal(module.sample_factors(7, seed=1), module.sample_factors(30, seed=1)[:7])
+    assert not torch.equal(module.sample_factors(7, seed=1), module.sample_factors(7, seed=2))
+    with pytest.raises(ValueError, match="got num = 0"):
+        module.sample_factors(0)
+
+
+def test_a_picture_depends_on_its_own_factors_only(module, make):
+    factors = module.sample_factors(6, seed=4)
+    together = module.render(factors)
+    assert torch.equal(module.render(factors), together), "rendering twice must give the same bytes"
+    alone = torch.cat([module.render(row[None]) for row in factors])
+    assert torch.equal(alone, together), "a picture must not depend on what else is rendered"
+    assert torch.equal(module.render(factors.flip(0)).flip(0), together), "nor on the order"
+    with torch.inference_mode():
+        assert torch.equal(module.render(factors.double()), together), "nor on the type of the factors"
+
+
 def test_a_data_set_is_rendered_once_and_then_loaded(monkeypatch, module, make):
     render, calls = module.render, counted(monkeypatch, module)
     pictures, factors = make(5, seed=2, size=32, progress=False)
@@ -42,9 +79,7 @@ def test_the_file_is_named_after_the_code_that_renders(monkeypatch, module, make
     make(1, size=8, progress=False)
     monkeypatch.setattr(module, "AMBIENT", 0.1)
     make(1, size=8, progress=False)
-    assert len(list((exports_folder() / "data").iterdir())) == 2, (
-        "pictures in another light are others"
-    )
+    assert len(list((exports_folder() / "data").iterdir())) == 2, "pictures in another light are others"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty"])
