@@ -420,7 +420,7 @@ def _difference(settings, source, stored):
     return ", ".join(changed)
 
 
-def train_or_load(name, model, train, settings, *, sources=(), retrain=False, why="", log_dir=None):
+def train_or_load(name, model, train, settings, *, sources=(), retrain=False, why="", log_dir=None, half=False):
     """Return a trained model: loaded if exactly this training was done before, otherwise trained now and stored.
 
     Args:
@@ -433,6 +433,9 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         retrain: train even if a finished training exists (a killed one still resumes).
         why: one sentence for the run table: the reason for this training.
         log_dir: folder of its TensorBoard events (default: `exports/runs/<name>`).
+        half: round the trained weights to half precision, relative errors of up to 5e-4, which makes the file half as
+            large. The model that is returned has the rounded weights, whether it was trained now or loaded; the
+            settings then say "precision": "half".
 
     Returns:
         Run: model, history, settings, CPU-seconds and where it came from.
@@ -442,6 +445,7 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
             loaded.
     """
     _check_name(name)
+    settings = settings | ({"precision": "half"} if half else {})
     source = source_hash(type(model), *sources)
     key = _key(settings, source)
     local_file = local_folder() / name / f"{key}.safetensors"
@@ -480,9 +484,11 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
             "history": history,
             "seconds": seconds,
             "torch": torch.__version__,
-            "model": model.state_dict(),
+            "model": _halved(model.state_dict()) if half else model.state_dict(),
         }
         save(local_file, stored)
+        if half:
+            model.load_state_dict(stored["model"])
         resume.unlink(missing_ok=True)
         run = Run(name, model, history, settings, seconds)
         message = "trained"
@@ -495,6 +501,14 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
     _remember(name, why, not difference, [{"settings": settings, "result": run.result, "seconds": run.seconds}])
     return run
+
+
+def _halved(weights):
+    """Weights in half precision, which has no numbers beyond 65,504; whole numbers, such as counters, as they are."""
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    if lost := [name for name, value in halved.items() if not torch.equal(value.isfinite(), weights[name].isfinite())]:
+        raise CheckpointError(f"{lost[0]} has numbers beyond 65,504, too large for half precision: train with half=False")
+    return halved
 
 
 def _remember(name, why, reference, rows):

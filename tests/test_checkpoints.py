@@ -620,6 +620,27 @@ def test_a_killed_training_resumes_to_the_same_end(stores):
     assert resumed.history["loss"] == whole.history["loss"]
 
 
+def test_half_precision(stores):
+    whole, first = ask(), ask(half=True)
+    assert torch.equal(first.model.layer.weight, whole.model.layer.weight.half().float()), "rounded when just trained"
+    second = ask(half=True, seed=1)
+    assert (second.origin, second.settings["precision"]) == ("local", "half")
+    assert torch.equal(second.model.layer.weight, first.model.layer.weight)
+    assert second.model.layer.weight.dtype == torch.float32
+    folder = stores / "checkpoints" / "local" / "toy" / "run"
+    kinds = {checkpoints.load(file)["model"]["layer.weight"].dtype for file in folder.iterdir()}
+    assert kinds == {torch.float16, torch.float32}, "the two kinds do not stand in for each other"
+
+
+def test_half_precision_of_numbers_that_are_too_large():
+    def train(model, **paths):
+        torch.nn.init.constant_(model.layer.weight, 1e6)
+        return {"loss": [1.0]}
+
+    with pytest.raises(CheckpointError, match="layer.weight has numbers beyond 65,504.*half=False"):
+        ask(train, half=True)
+
+
 def test_damaged_files_are_named_and_passed_over(capsys, monkeypatch, stores):
     monkeypatch.setenv("WORKBOOK_SHIP", "1")
     ask()
