@@ -507,7 +507,7 @@ def _halved(weights):
     """Weights in half precision, which has no numbers beyond 65,504; whole numbers, such as counters, as they are."""
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     if lost := [name for name, value in halved.items() if not torch.equal(value.isfinite(), weights[name].isfinite())]:
-        raise CheckpointError(f"{lost[0]} has numbers beyond 65,504, too large for half precision: train with half=False")
+        raise CheckpointError(f"{lost[0]} has numbers beyond 65,504, too large for half precision: use half=False")
     return halved
 
 

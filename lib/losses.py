@@ -4,6 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from lib.models.classifier import FactorClassifier
 
 
 def forecast_loss(model, batch):
@@ -207,3 +210,31 @@ class VAELoss:
     def __call__(self, model, batch):
         reconstruction, kl = self.parts(model, batch)
         return reconstruction + self.beta * kl.sum()
+
+
+def factor_loss(model: FactorClassifier, batch) -> Tensor:
+    """Mean over the factors: cross-entropy of choices over that of guessing, squared error over the variance.
+
+    Both are 1 for whoever knows nothing, so that no factor outweighs the others, and 0 for perfect answers.
+
+    Args:
+        batch: pictures (B, C, S, S) and their factors (B, number of factors), in their own units.
+
+    Raises:
+        ValueError: the factors have another shape.
+    """
+    x, factors = batch
+    if factors.shape != (len(x), len(model.factors)):
+        raise ValueError(
+            f"factors must be (B, {len(model.factors)}), the columns {', '.join(model.factors)}; "
+            f"got {tuple(factors.shape)} for {len(x)} pictures"
+        )
+    losses = []
+    for kind, output, truth in zip(model.factors.values(), model(x).split(model.sizes, 1), factors.T, strict=True):
+        if isinstance(kind, int):
+            guessing = torch.tensor(float(max(kind, 2))).log().item()
+            losses.append(F.cross_entropy(output, truth.long()) / guessing)
+        else:
+            place = (truth - kind[0]) / (kind[1] - kind[0])
+            losses.append(12 * F.mse_loss(output[:, 0], place))  # a uniform place has the variance 1/12
+    return torch.stack(losses).mean()

@@ -121,6 +121,17 @@ def test_an_empty_policy_changes_nothing():
     assert augment(x) is x
 
 
+def test_only_some_pictures_are_changed():
+    images = torch.randn(400, 3, 8, 8)
+    changed = augment(images, "colour", seeded(), probability=0.3) != images
+    share = changed.flatten(1).any(1).float().mean().item()
+    assert abs(share - 0.3) < 3 * (0.3 * 0.7 / 400) ** 0.5, f"{share:.2f} of the pictures were changed, not 0.3"
+    assert torch.equal(augment(images, "colour", seeded(), probability=0.0), images)
+    assert torch.equal(augment(images, "colour", seeded(), 1.0), augment(images, "colour", seeded()))
+    with pytest.raises(ValueError, match="between 0 and 1, got 1.5"):
+        augment(images, "colour", probability=1.5)
+
+
 @pytest.mark.parametrize("policy", [*POLICIES, ALL])
 @pytest.mark.parametrize("shape", [(5, 3, 16, 16), (2, 1, 8, 24)])
 def test_changes_keep_the_shape_are_reproducible_and_let_gradients_through(policy, shape):

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from lib.models.classifier import FactorClassifier, factor_loss
+from lib.losses import factor_loss
+from lib.models.classifier import FactorClassifier
 
 FACTORS = {"petals": 3, "tilt": (0.0, 50.0), "leaves": 2}
 

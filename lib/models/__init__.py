@@ -1,8 +1,11 @@
 """Architectures: modules that map tensors to tensors and know nothing of data, losses or training."""
 
+from lib.models.classifier import FactorClassifier
 from lib.models.convlstm import ConvLSTM, ConvLSTMCell
 from lib.models.convolutional import TCN, CausalTCN, Conv1d, PooledTCN
+from lib.models.diffusion import NoisePredictor
 from lib.models.forecasting import NextFrame, NoNetwork, Stencil
+from lib.models.gan import GAN, Discriminator, Generator
 from lib.models.initialisation import chrono_bias, initialise
 from lib.models.padding import PaddedConv2d, pad
 from lib.models.recurrent import LSTM, RNN, LSTMCell, RNNCell
@@ -14,6 +17,7 @@ from lib.models.vanilla import VanillaLSTM, VanillaRNN
 from lib.models.vit import AttentionBlock, PatchEmbedding, PredictiveViT, SelfAttentionLayer
 
 __all__ = [
+    "GAN",
     "LSTM",
     "RNN",
     "TCN",
@@ -28,10 +32,14 @@ __all__ = [
     "ConvLSTMCell",
     "ConvNeXtBlock",
     "ConvVAE",
+    "Discriminator",
+    "FactorClassifier",
+    "Generator",
     "LSTMCell",
     "MinGRU",
     "NextFrame",
     "NoNetwork",
+    "NoisePredictor",
     "PaddedConv2d",
     "PatchEmbedding",
     "PooledTCN",
