@@ -260,7 +260,7 @@ def fit_gan(
     r2: float = 0.0,
     penalty_every: int = 1,
     policy: str = "",
-    probability: float = 1.0,
+    probability: float | tuple[float, float] = 1.0,
     validate=None,
     seed: int = 0,
     resume=None,
@@ -275,7 +275,8 @@ def fit_gan(
         gan: `lib.models.gan.GAN` on its device; its average is updated every step and recalibrated every epoch.
         batches: function of a `torch.Generator` that yields one epoch's batches: pictures, or tuples that begin so.
         epochs: how many times `batches` is asked. loss, r1, r2, policy, probability: see
-            `update_discriminator`.
+            `update_discriminator`; of a pair, the probability grows evenly from the first to the last epoch: a
+            discriminator learns its pictures by heart late, and until then changes only hold it up.
         penalty_every: k; the penalties are computed at every k-th step only, with k times their weight.
         validate: function (gan) -> dict of numbers, called after every epoch in evaluation mode without gradients.
         seed: fixes the order of the data, the noise and the changes. resume, log_dir, progress: see `lib.training.fit`.
@@ -292,6 +293,7 @@ def fit_gan(
     if epochs < 1 or penalty_every < 1:
         raise ValueError(f"epochs and penalty_every must be at least 1, got {epochs} and {penalty_every}")
     _check_loss(loss)
+    first, last = probability if isinstance(probability, (tuple, list)) else (probability, probability)
     device, networks = next(gan.parameters()).device, (gan.generator, gan.discriminator)
     torch.manual_seed(seed)
     generator, history = torch.Generator().manual_seed(seed), {}
@@ -306,13 +308,14 @@ def fit_gan(
     for index in range(first_epoch if summary else 0):
         events.add(summary, history, index)
     bar = tqdm(range(first_epoch, epochs), initial=first_epoch, total=epochs, unit="epoch", disable=not progress)
-    for _ in bar:
+    for epoch in bar:
         gan.train()
         entries = []
+        chance = first + (last - first) * epoch / max(1, epochs - 1)
         for batch in batches(generator):
             real = to_device(batch[0] if isinstance(batch, (tuple, list)) else batch, device)
             weight = penalty_every if step % penalty_every == 0 else 0
-            options = {"loss": loss, "policy": policy, "probability": probability, "generator": generator}
+            options = {"loss": loss, "policy": policy, "probability": chance, "generator": generator}
             penalties = {"r1": weight * r1, "r2": weight * r2}
             judged = update_discriminator(*networks, discriminator_optimizer, real, **options, **penalties)
             drawn = update_generator(*networks, generator_optimizer, real, **options)

@@ -279,6 +279,7 @@ RECIPES = [
     {"batch_norm": True},
     {"spectral_norm": True, "loss": "hinge", "policy": ALL},
     {"loss": "relativistic", "r1": 0.5, "r2": 0.5, "penalty_every": 2},
+    {"policy": "colour", "probability": (0.0, 0.5)},
 ]
 
 
@@ -317,6 +318,15 @@ def test_the_history_has_one_entry_per_epoch():
     assert history["step"] == [3, 6, 9, 12] and history["rate"] == [1e-3] * 4 and seen == [False] * 4
     assert gan.average.n_averaged == 12 and not gan.training
     assert history["penalty"] == [0] * 4 and fit(RECIPES[2], epochs=1)[1]["penalty"][0] > 0
+
+
+def test_changes_may_become_more_frequent(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "lib.adversarial.augment", lambda images, policy, generator, probability: seen.append(probability) or images
+    )
+    fit({"policy": "colour", "probability": (0.1, 0.7)})
+    assert sorted(set(seen)) == pytest.approx([0.1, 0.3, 0.5, 0.7]) and seen == sorted(seen)
 
 
 def test_lazy_penalties_are_computed_less_often_with_more_weight():
