@@ -248,6 +248,11 @@ def update_generator(
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 
+def _groups(*optimizers):
+    """Parameter groups of all optimisers: a state that is loaded puts others in their place."""
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
 def fit_gan(
     gan: nn.Module,
     batches,
@@ -261,6 +266,7 @@ def fit_gan(
     penalty_every: int = 1,
     policy: str = "",
     probability: float | tuple[float, float] = 1.0,
+    anneal: bool = False,
     validate=None,
     seed: int = 0,
     resume=None,
@@ -278,6 +284,8 @@ def fit_gan(
             `update_discriminator`; of a pair, the probability grows evenly from the first to the last epoch: a
             discriminator learns its pictures by heart late, and until then changes only hold it up.
         penalty_every: k; the penalties are computed at every k-th step only, with k times their weight.
+        anneal: let both learning rates fall along half a cosine, from epoch to epoch, nearly to zero: two networks that
+            answer to each other's last step come to rest only if the steps become small.
         validate: function (gan) -> dict of numbers, called after every epoch in evaluation mode without gradients.
         seed: fixes the order of the data, the noise and the changes. resume, log_dir, progress: see `lib.training.fit`.
 
@@ -295,6 +303,7 @@ def fit_gan(
     _check_loss(loss)
     first, last = probability if isinstance(probability, (tuple, list)) else (probability, probability)
     device, networks = next(gan.parameters()).device, (gan.generator, gan.discriminator)
+    rates = [group["lr"] for group in _groups(discriminator_optimizer, generator_optimizer)]
     torch.manual_seed(seed)
     generator, history = torch.Generator().manual_seed(seed), {}
     if resume is not None and Path(resume).exists():
@@ -312,6 +321,9 @@ def fit_gan(
         gan.train()
         entries = []
         chance = first + (last - first) * epoch / max(1, epochs - 1)
+        if anneal:
+            for group, rate in zip(_groups(discriminator_optimizer, generator_optimizer), rates, strict=True):
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         for batch in batches(generator):
             real = to_device(batch[0] if isinstance(batch, (tuple, list)) else batch, device)
             weight = penalty_every if step % penalty_every == 0 else 0

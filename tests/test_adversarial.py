@@ -279,7 +279,7 @@ RECIPES = [
     {"batch_norm": True},
     {"spectral_norm": True, "loss": "hinge", "policy": ALL},
     {"loss": "relativistic", "r1": 0.5, "r2": 0.5, "penalty_every": 2},
-    {"policy": "colour", "probability": (0.0, 0.5)},
+    {"policy": "colour", "probability": (0.0, 0.5), "anneal": True},
 ]
 
 
@@ -318,6 +318,10 @@ def test_the_history_has_one_entry_per_epoch():
     assert history["step"] == [3, 6, 9, 12] and history["rate"] == [1e-3] * 4 and seen == [False] * 4
     assert gan.average.n_averaged == 12 and not gan.training
     assert history["penalty"] == [0] * 4 and fit(RECIPES[2], epochs=1)[1]["penalty"][0] > 0
+
+
+def test_rates_may_fall_along_a_cosine():
+    assert fit({"anneal": True})[1]["rate"] == pytest.approx([1e-3, 0.853553e-3, 0.5e-3, 0.146447e-3], rel=1e-5)
 
 
 def test_changes_may_become_more_frequent(monkeypatch):
