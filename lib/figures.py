@@ -140,6 +140,32 @@ def show(fig, caption, file=None, vector=False, photo=False):
     _emit("figure", data, caption, {kind: {"width": width}})
 
 
+def sheet(pictures, columns, rows=(), tops=(), size=0.56, left=0.8):
+    """A figure of many small pictures side by side, for `show(…, photo=True)`.
+
+    Args:
+        pictures: uint8 array (N, H, H, 3). columns: pictures in a row. rows, tops: labels on the left and above, as
+            many as there are rows and columns, or fewer. size: side of a picture in inches. left: room for the labels
+            of the rows in inches.
+    """
+    side, count = pictures.shape[1] + 2, -(-len(pictures) // columns)  # a white margin of one pixel around each
+    page = np.full((count * columns, side, side, 3), 255, dtype=np.uint8)
+    page[: len(pictures), 1:-1, 1:-1] = pictures
+    page = page.reshape(count, columns, side, side, 3).swapaxes(1, 2).reshape(count * side, columns * side, 3)
+    top = 0.25 * max((text.count("\n") + 1 for text in tops), default=0) or 0.02
+    width, height = columns * size + left, count * size + top
+    fig = plt.figure(figsize=(width, height), dpi=side / size)  # a dot for each pixel
+    fig.set_layout_engine("none")
+    ax = fig.add_axes((left / width, 0, 1 - left / width, 1 - top / height))
+    ax.imshow(page, aspect="auto", interpolation="antialiased")
+    ax.set_yticks([side * (row + 0.5) for row in range(len(rows))], rows)
+    ax.set_xticks([side * (column + 0.5) for column in range(len(tops))], tops)
+    ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    return fig
+
+
 def show_table(table, caption, formats="{:.3f}", index=False):
     """Display a pandas table with a numbered caption.
 

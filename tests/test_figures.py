@@ -73,6 +73,21 @@ def test_sheets_of_coloured_pictures_keep_their_colours(displayed, tmp_path):
     assert not plt.fignum_exists(fig.number)
 
 
+def test_a_sheet_has_a_dot_for_every_pixel_and_white_where_pictures_are_missing():
+    pictures = np.zeros((5, 16, 16, 3), dtype=np.uint8)
+    pictures[4] = (250, 40, 30)
+    fig = figures.sheet(pictures, columns=3, rows=["one", "two"], tops=["a", "b", "c"])
+    page = np.asarray(fig.axes[0].images[0].get_array())
+    assert page.shape == (2 * 18, 3 * 18, 3), "a margin of one pixel belongs around each picture"
+    assert (page[18 + 1 : 18 + 17, 18 + 1 : 18 + 17] == (250, 40, 30)).all(), "the fifth is the middle of the second row"
+    assert (page[18:, 36:] == 255).all(), "there is no sixth picture"
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["one", "two"]
+    box = fig.axes[0].get_position()
+    width, height = fig.get_size_inches() * fig.dpi * (box.width, box.height)
+    assert (round(width), round(height)) == (3 * 18, 2 * 18)
+    plt.close(fig)
+
+
 def test_drawings_are_shown_as_vector_graphics_that_are_the_same_every_time(displayed):
     def drawing():
         fig, ax = plt.subplots(figsize=(5, 2))
