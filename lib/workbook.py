@@ -91,20 +91,30 @@ def parameters(path, profile, retrain=None, extra=()):
         name, equals, value = assignment.partition("=")
         if not equals:
             raise UsageError(f"-p wants name=value, got {assignment!r}")
-        try:
-            values[name.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-            raise UsageError(f"the value of {name.strip()!r} is no plain value: {value[:100]!r}") from error
+        values[name.strip()] = _parsed(name.strip(), value)
     for name, value in values.items():
         if not _is_plain(value):
-            raise UsageError(
-                f"the value of {name!r} is no plain value: {str(value)[:100]!r}; plain are numbers, texts, true, "
-                "false, null, and lists and mappings of them"
-            )
+            raise _not_plain(name, value)
     known = default_parameters(nbformat.read(path, 4))
     if unknown := sorted(set(values) - set(known)):
         raise UsageError(f"{path.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     return values
+
+
+def _parsed(name, text):
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):  # a value that contains itself
+            raise _not_plain(name, text)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise _not_plain(name, text) from error
+
+
+def _not_plain(name, value):
+    return UsageError(
+        f"the value of {name!r} is no plain value: {str(value)[:100]!r}; plain are numbers, texts, true, false, null, "
+        "and lists and mappings of them"
+    )
 
 
 def _is_plain(value):
@@ -150,6 +160,14 @@ def _failure(error, nb):
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
 
 
+def _unwritable(folder, error):
+    """Say that produced files could not be stored, and the remedy."""
+    return (
+        f"cannot write into {_short(folder)}: {error.strerror or error}; make room there or the folder writable, or "
+        "let WORKBOOK_EXPORTS name another one"
+    )
+
+
 def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None):
     """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
 
@@ -168,10 +186,7 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
         for old in (copy, used, *reports):
             old.unlink(missing_ok=True)
     except OSError as error:
-        return 0.0, (
-            f"cannot write into {_short(copy.parent)}: {error.strerror or error}; make it writable, or let "
-            "WORKBOOK_EXPORTS name another folder"
-        )
+        return 0.0, _unwritable(copy.parent, error)
     environment = {
         "WORKBOOK_PROFILE": profile,
         "PYTHONPATH": str(ROOT),
@@ -207,7 +222,8 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
             nb = nbformat.read(copy, 4)
         except (OSError, ValueError, nbformat.ValidationError):  # not there, or cut off by a full disk
             nb = nbformat.v4.new_notebook()
-        return time.perf_counter() - start, _failure(error, nb)
+        problem = _unwritable(exports, error) if isinstance(error, OSError) else _failure(error, nb)
+        return time.perf_counter() - start, problem
     return time.perf_counter() - start, ""
 
 
@@ -327,11 +343,17 @@ def ship(paths, workers):
 
     Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. Returns the paths that went well.
     """
+    from lib.checkpoints import CheckpointError, write_atomically
+
     os.environ["WORKBOOK_SHIP"] = "1"  # `lib.checkpoints` then copies what it loads, and touches what it finds shipped
     start = time.time()
     good = _report([{"path": path, "form": "none"} for path in paths], workers)
     for path in good:
-        nbformat.write(clean(nbformat.read(exports_folder() / path.stem / path.name, 4)), path)
+        nb = clean(nbformat.read(exports_folder() / path.stem / path.name, 4))
+        try:
+            write_atomically(path, f"{nbformat.writes(nb)}\n".encode())
+        except CheckpointError as error:
+            raise UsageError(str(error)) from error
         for file in (checkpoints_folder() / path.stem).glob("*"):
             if file.stat().st_mtime < start - 2:  # two seconds: the coarsest clock of a file system in use
                 file.unlink()
@@ -445,7 +467,12 @@ def _dispatch(args):
             raise UsageError(f"{args.target} must end in .pdf or .html")
         if not args.notebook.is_file():
             raise UsageError(f"there is no notebook {args.notebook}")
-        _export(args.notebook, args.target)
+        from lib.export import ExportError
+
+        try:
+            _export(args.notebook, args.target)
+        except (OSError, ValueError, ExportError) as error:  # ValueError: the file is no notebook
+            raise UsageError(f"{args.target} was not written: {error}") from error
         return 0
     if args.command == "submission":
         people = (args.name, args.matriculation, args.email)
