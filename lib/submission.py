@@ -83,7 +83,10 @@ def members(names, matriculations, emails):
 def _entries(variable, text, example):
     text = unicodedata.normalize("NFC", text or "")
     if not text.strip():
-        raise SubmissionError(f'{variable} is missing: add {variable}="{example}", one to three members')
+        option = f"--{variable.lower()}"
+        raise SubmissionError(
+            f'{variable} is missing: add {variable}="{example}" (without make: {option} "…"), one to three members'
+        )
     entries = [" ".join(entry.split()) for entry in text.removesuffix(";").split(";")]
     if not all(entries):
         raise SubmissionError(f'{variable} has an empty place beside a semicolon: {text!r}; write it as "{example}"')
@@ -160,7 +163,9 @@ def notebooks_of(sheet, found):
     numbers = ",".join(SHEETS.values()) if letter == "ALL" else SHEETS.get(letter)
     known = "; ".join(f"{letter}: {numbers.replace(',', ', ')}" for letter, numbers in SHEETS.items())
     if not letter:
-        raise SubmissionError(f"SHEET is missing: add SHEET=A … E or SHEET=all (notebooks of the sheets: {known})")
+        raise SubmissionError(
+            f"SHEET is missing: add SHEET=A … E or SHEET=all (without make: --sheet A); their notebooks: {known}"
+        )
     if numbers is None:
         raise SubmissionError(f"there is no sheet {sheet!r}: the sheets are {', '.join(SHEETS)} and all ({known})")
     numbers = numbers.split(",")
@@ -411,7 +416,7 @@ def summary(path, kinds, sizes, reports, first):
         elif kind == "code":
             note = f"{len(files)} files: " + ", ".join(sorted({name.split("/")[0] for name in files}))
         else:
-            note = f"{len(files)} files" + (": " + ", ".join(_folders(files)) if files else "")
+            note = f"{len(files)} files: {', '.join(_folders(files))}" if files else "none"
         yield f"  {_size(sizes[kind]):>9}  {kind}: {note}"
     yield "  left out: other data, notebooks and results, exports, caches"
 

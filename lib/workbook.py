@@ -160,6 +160,11 @@ def _failure(error, nb):
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
 
 
+def _literal(path):
+    """A path of which papermill fills in nothing: it takes braces in the names of folders for places of parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _unwritable(folder, error):
     """Say that produced files could not be stored, and the remedy."""
     return (
@@ -201,8 +206,8 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
-            path,
-            copy,
+            _literal(path),
+            _literal(copy),
             values or {},
             cwd=path.parent,
             progress_bar=False,

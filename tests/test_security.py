@@ -188,6 +188,20 @@ def test_every_plain_value_arrives_as_itself_and_as_nothing_else(value, target):
     assert type(arrived) is type(value)
 
 
+def test_braces_in_the_name_of_a_folder_are_no_places_for_values(tmp_path, monkeypatch):
+    """papermill formats paths with the parameters; what the kernel would do is replaced by nothing."""
+    path = tmp_path / "{a} {value.__class__}" / "01_any.ipynb"
+    path.parent.mkdir()
+    cell = nbformat.v4.new_code_cell("value = 0", metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    monkeypatch.setattr(
+        "papermill.engines.PapermillEngines.execute_notebook_with_engine", lambda self, name, nb, **_: nb
+    )
+    monkeypatch.setenv("WORKBOOK_EXPORTS", str(path.parent / "exports"))
+    assert workbook.run(path, values={"value": 1}, form="none")[1] == ""
+    assert "value = 1" in (path.parent / "exports" / "01_any" / "01_any.ipynb").read_text()
+
+
 NOT_PLAIN = [
     '!!binary "IjsgaW1wb3J0IG9zICM="',  # the bytes "; import os #
     "!!set {'\"; import os #'}",
