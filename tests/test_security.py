@@ -214,7 +214,7 @@ NOT_PLAIN = [
     "[1, !!set {a}]",
     "&a [*a]",
     "9" * 5000,
-    "[" * 5000,
+    "[" * 1500,
     "!!python/name:os.system",
     "!!python/object/new:os.system [exit]",
     "!!python/tuple [1]",
