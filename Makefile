@@ -24,7 +24,7 @@ JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
 CHOICE = $(if $(ONLY),--only $(ONLY)) $(if $(RETRAIN),--retrain $(RETRAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab report test check-notebooks ship bench clean
+.PHONY: help setup lab report submission test check-notebooks ship bench clean
 
 help:  ## print this list
 	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
@@ -47,6 +47,20 @@ lab: setup  ## open JupyterLab
 
 report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
 	@$(PY) -m lib.workbook run --profile $(PROFILE) --format $(FORMAT) --jobs $(JOBS) $(CHOICE)
+
+# What is typed here reaches Python through the environment, so that neither make nor the shell reads code into it; a
+# NAME or EMAIL that the terminal happens to have is not meant.
+given = $(if $(findstring command,$(origin $(1))),$(value $(1)))
+unexport SHEET NAME MATRICULATION EMAIL PDF_NAME
+submission: export HAND_IN_SHEET := $(call given,SHEET)
+submission: export HAND_IN_NAME := $(call given,NAME)
+submission: export HAND_IN_MATRICULATION := $(call given,MATRICULATION)
+submission: export HAND_IN_EMAIL := $(call given,EMAIL)
+submission: export HAND_IN_PDF_NAME := $(call given,PDF_NAME)
+submission: setup  ## hand in: SHEET=A..E|all NAME="Ada Lovelace; Alan Turing" MATRICULATION="…; …" EMAIL="…; …" [PDF_NAME=…]
+	@$(PY) -m lib.workbook submission --sheet "$$HAND_IN_SHEET" --name "$$HAND_IN_NAME" \
+	  --matriculation "$$HAND_IN_MATRICULATION" --email "$$HAND_IN_EMAIL" --pdf-name "$$HAND_IN_PDF_NAME" \
+	  --profile $(PROFILE) --jobs $(JOBS)
 
 test: setup  ## unit tests, style, committed notebooks, and every notebook from nothing with the smoke profile
 	@$(PY) -m pytest

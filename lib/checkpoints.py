@@ -499,6 +499,7 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
             save(shipped_file, stored)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
+    _note_used(shipped_file if run.origin == "shipped" else local_file)
     _remember(name, why, not difference, [{"settings": settings, "result": run.result, "seconds": run.seconds}])
     return run
 
@@ -509,6 +510,13 @@ def _halved(weights):
     if lost := [name for name, value in halved.items() if not torch.equal(value.isfinite(), weights[name].isfinite())]:
         raise CheckpointError(f"{lost[0]} has numbers beyond 65,504, too large for half precision: use half=False")
     return halved
+
+
+def _note_used(*files):
+    """Append the files that hold what a call has returned to the list that WORKBOOK_USED names, if it names one."""
+    if listing := os.environ.get("WORKBOOK_USED"):
+        with open(listing, "a", encoding="utf-8") as file:
+            file.writelines(f"{path.relative_to(checkpoints_folder()).as_posix()}\n" for path in files)
 
 
 def _remember(name, why, reference, rows):
@@ -565,16 +573,18 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
     keys = [_key({**settings, **cell}, source) for cell in cells]
     marker = _Marker(folder / ".retraining") if retrain and not _shipping() else None
 
-    rows, counts = {}, {"shipped": 0, "local": 0}
+    rows, counts, used = {}, {"shipped": 0, "local": 0}, []
     for key in keys:
         file = folder / f"{key}.json"
         fresh = file.exists() and (marker is None or file.stat().st_mtime > marker.since)
         if fresh and (found := _read(file, _read_table)):
             rows[key] = found[0]
             counts["local"] += 1
+            used.append(file)
         elif key in shipped and marker is None:
             rows[key] = shipped[key]
             counts["shipped"] += 1
+            used.append(shipped_file)
     missing = [(key, cell) for key, cell in zip(keys, cells, strict=True) if key not in rows]
     if missing:
         known = [row["seconds"] for row in shipped.values()]
@@ -592,8 +602,10 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
         }
         _write_table(folder / f"{key}.json", [rows[key]])
         (rows[key],) = _read_table(folder / f"{key}.json")  # as it will look when loaded: a tuple has become a list
+        used.append(folder / f"{key}.json")
     if marker:
         marker.path.unlink(missing_ok=True)
+    _note_used(*dict.fromkeys(used))
     if _shipping():
         _write_table(shipped_file, [rows[key] for key in keys])
     seconds = sum(row["seconds"] for row in rows.values())

@@ -4,9 +4,13 @@ The torchvision of the package index is compiled for CUDA. Beside a torch for th
 and the import ends in "operator torchvision::nms does not exist", although data sets, transforms and `make_grid` do not
 need that part. Then, and only then, the missing operators are declared without an implementation. What really needs
 them (`ops.nms`, `io.read_image`) still fails when it is called.
+
+torchvision unpacks tar archives as Python does by default, which before Python 3.14 is also out of the folder. Here
+Python's rules for archives of plain data become the default: no absolute paths, no `..`, no links that lead outside.
 """
 
 import sys
+import tarfile
 
 import torch
 
@@ -26,6 +30,8 @@ def import_torchvision():
         RuntimeError: it cannot be imported for another reason than missing operators.
     """
     global _library
+    if hasattr(tarfile, "data_filter"):  # since Python 3.11.4
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         import torchvision
     except RuntimeError as error:

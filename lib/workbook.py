@@ -5,6 +5,7 @@ The Makefile calls nothing but this, so that everything also works where there i
 
 import argparse
 import ast
+import datetime
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
 RETRAIN = {"1": True, "all": "all"}
 MAX_NOTEBOOK_BYTES = 1_500_000
+USED = "checkpoints.txt"  # beside an executed copy: the files in `checkpoints/` that it loaded or wrote
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # of the cells that papermill adds to a copy
 
 
@@ -89,14 +91,41 @@ def parameters(path, profile, retrain=None, extra=()):
         name, equals, value = assignment.partition("=")
         if not equals:
             raise UsageError(f"-p wants name=value, got {assignment!r}")
-        try:
-            values[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"the value of {name!r} is no plain value: {value!r}") from error
+        values[name.strip()] = _parsed(name.strip(), value)
+    for name, value in values.items():
+        if not _is_plain(value):
+            raise _not_plain(name, value)
     known = default_parameters(nbformat.read(path, 4))
     if unknown := sorted(set(values) - set(known)):
         raise UsageError(f"{path.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     return values
+
+
+def _parsed(name, text):
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):  # a value that contains itself
+            raise _not_plain(name, text)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise _not_plain(name, text) from error
+
+
+def _not_plain(name, value):
+    return UsageError(
+        f"the value of {name!r} is no plain value: {str(value)[:100]!r}; plain are numbers, texts, true, false, null, "
+        "and lists and mappings of them"
+    )
+
+
+def _is_plain(value):
+    """Whether papermill can write this value into a notebook. It does not escape what stands in others: a date, a set
+    or the bytes of YAML's `!!binary` might end as code.
+    """
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 # --- running --------------------------------------------------------------------------------------------------------
@@ -131,6 +160,19 @@ def _failure(error, nb):
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
 
 
+def _literal(path):
+    """A path of which papermill fills in nothing: it takes braces in the names of folders for places of parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _unwritable(folder, error):
+    """Say that produced files could not be stored, and the remedy."""
+    return (
+        f"cannot write into {_short(folder)}: {error.strerror or error}; make room there or the folder writable, or "
+        "let WORKBOOK_EXPORTS name another one"
+    )
+
+
 def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None):
     """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
 
@@ -142,16 +184,21 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
 
     exports = exports_folder()
     copy = exports / path.stem / path.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
     reports = [exports / f"{path.stem}.{kind}" for kind in ("pdf", "html")]
-    for old in (copy, *reports):
-        old.unlink(missing_ok=True)
+    used = copy.with_name(USED)
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        for old in (copy, used, *reports):
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        return 0.0, _unwritable(copy.parent, error)
     environment = {
         "WORKBOOK_PROFILE": profile,
         "PYTHONPATH": str(ROOT),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "WORKBOOK_EXPORTS": str(exports.resolve()),
         "WORKBOOK_CHECKPOINTS": str(checkpoints_folder().resolve()),
+        "WORKBOOK_USED": str(used.resolve()),
     }
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -159,8 +206,8 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
-            path,
-            copy,
+            _literal(path),
+            _literal(copy),
             values or {},
             cwd=path.parent,
             progress_bar=False,
@@ -176,8 +223,12 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
         for unfinished in reports:
             unfinished.unlink(missing_ok=True)
-        nb = nbformat.read(copy, 4) if copy.exists() else nbformat.v4.new_notebook()
-        return time.perf_counter() - start, _failure(error, nb)
+        try:
+            nb = nbformat.read(copy, 4)
+        except (OSError, ValueError, nbformat.ValidationError):  # not there, or cut off by a full disk
+            nb = nbformat.v4.new_notebook()
+        problem = _unwritable(exports, error) if isinstance(error, OSError) else _failure(error, nb)
+        return time.perf_counter() - start, problem
     return time.perf_counter() - start, ""
 
 
@@ -211,7 +262,8 @@ def _report(jobs, workers):
         path, form = job["path"], job["form"]
         copy = exports_folder() / path.stem / path.name
         if problem:
-            result = f"FAILED: {problem}\n    the partly executed copy is {_short(copy)}"
+            where = f"\n    the partly executed copy is {_short(copy)}" if copy.exists() else ""
+            result = f"FAILED: {problem}{where}"
         else:
             good.append(path)
             result = f"ok, {_short(copy if form == 'none' else exports_folder() / f'{path.stem}.{form}')}"
@@ -227,12 +279,15 @@ def _short(path):
 # --- checking and shipping ------------------------------------------------------------------------------------------
 
 
-def clean(nb):
-    """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill."""
+def clean(nb, dropped=PAPERMILL_TAGS):
+    """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill.
+
+    `dropped` are the tags of cells that are left out.
+    """
     from lib.export import freeze_widgets
 
     nb = freeze_widgets(nb)
-    nb.cells = [cell for cell in nb.cells if not PAPERMILL_TAGS & {*cell.metadata.get("tags", [])}]
+    nb.cells = [cell for cell in nb.cells if not dropped & {*cell.metadata.get("tags", [])}]
     for number, cell in enumerate(nb.cells):
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
@@ -275,12 +330,17 @@ def problems(path):
         if len(lines) > 45:
             found.append(f"{where} has {len(lines)} lines; move what is not taught into lib")
         for output in cell.outputs:
-            text = str({kind: value for kind, value in output.get("data", output).items() if "image/" not in kind})
             if output.output_type == "error" or output.get("name") == "stderr":
                 found.append(f"{where} has an error or warnings among its outputs")
-            if f"{ROOT}{os.sep}" in text or re.search(r"(/(root|home|tmp|Users)/|\b[A-Z]:\\\\)\w", text):
+            if _shows_machine(output):
                 found.append(f"{where} shows a path of the machine it ran on")
     return found
+
+
+def _shows_machine(part):
+    """Whether an output, or a cell without its outputs, shows a path that means something on one machine only."""
+    text = str({kind: value for kind, value in part.get("data", part).items() if "image/" not in kind})
+    return f"{ROOT}{os.sep}" in text or bool(re.search(r"(/(root|home|tmp|Users)/|\b[A-Z]:\\\\)\w", text))
 
 
 def ship(paths, workers):
@@ -288,15 +348,71 @@ def ship(paths, workers):
 
     Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. Returns the paths that went well.
     """
+    from lib.checkpoints import CheckpointError, write_atomically
+
     os.environ["WORKBOOK_SHIP"] = "1"  # `lib.checkpoints` then copies what it loads, and touches what it finds shipped
     start = time.time()
     good = _report([{"path": path, "form": "none"} for path in paths], workers)
     for path in good:
-        nbformat.write(clean(nbformat.read(exports_folder() / path.stem / path.name, 4)), path)
+        nb = clean(nbformat.read(exports_folder() / path.stem / path.name, 4))
+        try:
+            write_atomically(path, f"{nbformat.writes(nb)}\n".encode())
+        except CheckpointError as error:
+            raise UsageError(str(error)) from error
         for file in (checkpoints_folder() / path.stem).glob("*"):
             if file.stat().st_mtime < start - 2:  # two seconds: the coarsest clock of a file system in use
                 file.unlink()
     return good
+
+
+# --- handing in -----------------------------------------------------------------------------------------------------
+
+
+def submit(sheet, names, matriculations, emails, pdf=None, profile="cpu", date=None, workers=1):
+    """Run the notebooks of a sheet and pack what is handed in, see `lib.submission`; returns whether that was done.
+
+    Everything that was given is checked before anything runs. An archive is written only if every notebook ran.
+    """
+    from lib import submission
+
+    try:
+        people = submission.members(names, matriculations, emails)
+        paths = submission.notebooks_of(sheet, {path.name[:2]: path for path in notebooks()})
+        stem = submission.file_stem(people[0])
+        pdf, target = submission.pdf_name(pdf, stem), exports_folder() / f"{stem}.zip"
+        submission.check_files()
+        date = date or datetime.date.today().isoformat()
+        about = {"profile": profile, "form": "none", "authors": [person.name for person in people], "date": date}
+        jobs = [{"path": path, "values": parameters(path, profile)} | about for path in paths]
+        if len(_report(jobs, workers)) < len(paths):
+            old = "; the one of an earlier run is unchanged" if target.exists() else ""
+            print(f"no archive was written, because not every notebook ran{old}", file=sys.stderr)
+            return False
+        reports = [_tidy(path, submission) for path in paths]
+        content, first = submission.merged_pdf(reports, people, sheet, date)
+        used = submission.used_by(paths, USED)
+        kinds = {pdf: {pdf: content}} | submission.contents(reports, NOTEBOOKS, used)
+        sizes = submission.write(target, kinds)
+    except submission.SubmissionError as error:
+        raise UsageError(str(error)) from error
+    for line in submission.summary(target, kinds, sizes, reports, first):
+        print(str(line).replace(str(ROOT) + os.sep, ""))
+    if profile != "cpu":
+        print(f"  note: the notebooks ran with the profile {profile}, not with the values that stand in them")
+    for report in reports:
+        for number, cell in enumerate(report.nb.cells, 1):
+            if any(map(_shows_machine, [{"source": cell.source}, *cell.get("outputs", [])])):
+                print(f"  note: {report.path.name}, cell {number} names a path of this machine; use a relative one")
+    return True
+
+
+def _tidy(path, submission):
+    """A notebook as it is handed in: what the run has shown, with the parameters that were set for it."""
+    nb = nbformat.read(exports_folder() / path.stem / path.name, 4)
+    about = nb.metadata["workbook"]
+    nb = submission.relative(clean(nb, PAPERMILL_TAGS - {"injected-parameters"}))
+    nb.metadata["workbook"] = about
+    return submission.Report(about["number"], about["title"], path, nb)
 
 
 # --- command line ---------------------------------------------------------------------------------------------------
@@ -313,18 +429,28 @@ def main(arguments=None):
     running = commands.add_parser(
         "run", parents=[choice], help="execute notebooks headless and export them into exports/"
     )
-    running.add_argument("--profile", default="cpu", help=f"one of {', '.join(PROFILES)} (default: cpu)")
     running.add_argument("--retrain", metavar="1|all", help="1: train the headline models again; all: the sweeps too")
     running.add_argument("--format", default="pdf", help="pdf (default), html or none")
     running.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter by hand"
     )
     running.add_argument("--author", action="append", default=[], help="name for the title page; may be repeated")
-    running.add_argument("--date", help="date for the title page, as text")
     shipping = commands.add_parser(
         "ship", parents=[choice], help="make what was trained the shipped results, keep the outputs"
     )
-    for command in (running, shipping):
+    handing_in = commands.add_parser("submission", help="run the notebooks of a sheet and pack what is handed in")
+    handing_in.add_argument("--sheet", metavar="A|B|C|D|E|all")
+    for option, what, example in (
+        ("--name", "names", "Ada Lovelace; Alan Turing"),
+        ("--matriculation", "matriculation numbers", "1234567; 1234568"),
+        ("--email", "e-mail addresses", "ada@uni.example; alan@uni.example"),
+    ):
+        handing_in.add_argument(option, metavar="A;B;C", help=f'{what} of one to three members: "{example}"')
+    handing_in.add_argument("--pdf-name", metavar="NAME.pdf", help="default: Surname-Matriculation.pdf")
+    for command in (running, handing_in):
+        command.add_argument("--profile", default="cpu", help=f"one of {', '.join(PROFILES)} (default: cpu)")
+        command.add_argument("--date", help="date for the title page, as text")
+    for command in (running, shipping, handing_in):
         command.add_argument("--jobs", type=int, default=1, help="notebooks side by side (default: 1)")
     export = commands.add_parser("export", help="export an executed notebook, without running it")
     export.add_argument("notebook", type=Path)
@@ -346,8 +472,16 @@ def _dispatch(args):
             raise UsageError(f"{args.target} must end in .pdf or .html")
         if not args.notebook.is_file():
             raise UsageError(f"there is no notebook {args.notebook}")
-        _export(args.notebook, args.target)
+        from lib.export import ExportError
+
+        try:
+            _export(args.notebook, args.target)
+        except (OSError, ValueError, ExportError) as error:  # ValueError: the file is no notebook
+            raise UsageError(f"{args.target} was not written: {error}") from error
         return 0
+    if args.command == "submission":
+        people = (args.name, args.matriculation, args.email)
+        return int(not submit(args.sheet, *people, args.pdf_name, args.profile, args.date, max(1, args.jobs)))
     paths = notebooks(args.only)
     if args.command == "list":
         for path in paths:

@@ -780,6 +780,33 @@ def test_shipping_a_sweep(capsys, monkeypatch, stores):
     assert checkpoints.is_reference(), "a part of what ships is still what ships"
 
 
+def test_the_files_behind_what_is_returned_are_listed(monkeypatch, stores):
+    """What handing in packs: where a result came from, whether it was trained, loaded or shipped."""
+    listing = stores / "used.txt"
+    monkeypatch.setenv("WORKBOOK_USED", str(listing))
+
+    def listed(call):
+        listing.write_text("")
+        call()
+        return sorted(listing.read_text().split())
+
+    store = stores / "checkpoints"
+    (model,) = listed(ask)
+    cells = listed(lambda: sweep(Counter()))
+    assert model.startswith("local/toy/run/") and len(cells) == 4 and cells[0].startswith("local/toy/sweep/")
+    assert all((store / name).is_file() for name in [model, *cells])
+    assert listed(ask) == [model] and listed(lambda: sweep(Counter(), CELLS[:2])) != cells
+    monkeypatch.setenv("WORKBOOK_SHIP", "1")
+    ask()
+    sweep(Counter(), CELLS[:3])
+    monkeypatch.delenv("WORKBOOK_SHIP")
+    for name in [model, *cells]:
+        (store / name).unlink()
+    assert listed(ask) == ["toy/run.safetensors"] and listed(lambda: sweep(Counter(), CELLS[:3])) == ["toy/sweep.json"]
+    computed, shipped = listed(lambda: sweep(Counter()))
+    assert computed in cells and shipped == "toy/sweep.json"
+
+
 def test_damaged_results_are_named_and_computed_again(capsys, monkeypatch, stores):
     run = Counter()
     sweep(run)

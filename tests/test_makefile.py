@@ -1,9 +1,11 @@
 """The front door, asked what it would do; nothing is installed or run."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_make_alone_lists_every_target_with_a_description():
     targets = set(re.search(r"^\.PHONY: (.+)$", text, re.M).group(1).split())
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.+)$", make(), re.M))
     assert set(listed) == targets
-    assert {"setup", "lab", "report", "test", "check-notebooks", "ship", "bench", "clean"} <= targets
+    assert {"setup", "lab", "report", "submission", "test", "check-notebooks", "ship", "bench", "clean"} <= targets
     for option in ("PROFILE=", "ONLY=", "RETRAIN=", "FORMAT=", "TORCH=cpu"):
         assert option in make()
 
@@ -63,7 +65,7 @@ def test_ship_and_test():
 
 
 def test_every_target_that_runs_python_sets_it_up_first():
-    for target in ("lab", "report", "test", "check-notebooks", "ship", "bench"):
+    for target in ("lab", "report", "submission", "test", "check-notebooks", "ship", "bench"):
         printed = make("-n", "--always-make", target)
         assert "pip install" in printed and "-r requirements.txt" in printed.split(" -m lib.workbook")[0]
 
@@ -77,3 +79,37 @@ def test_torch_for_the_cpu_is_installed_first():
 def test_clean_keeps_checkpoints_and_the_environment():
     printed = make("-n", "clean")
     assert "exports" in printed and "checkpoints" not in printed and "rm -rf .venv" not in printed
+
+
+ARGUMENTS = (
+    'python -c "import sys, json; print(json.dumps(sys.argv[1:]))"'  # in place of Python: prints what it is given
+)
+
+
+def handed_in(*arguments, **variables):
+    """The options that `make submission` would give to Python."""
+    python = ARGUMENTS.replace("python", sys.executable.replace("\\", "/"), 1)
+    found = json.loads(make("submission", "STAMP=", f"PY={python}", *arguments, **variables))
+    assert found[:3] == ["-m", "lib.workbook", "submission"]
+    return dict(zip(found[3::2], found[4::2], strict=True))
+
+
+def test_submission_passes_what_is_given():
+    given = {"SHEET": "A", "NAME": "Ada Lovelace; Alan Turing", "MATRICULATION": "1; 2", "EMAIL": "a@x; b@y"}
+    found = handed_in(*(f"{name}={value}" for name, value in given.items()), "PDF_NAME=a b.pdf", "PROFILE=smoke")
+    options = {"--" + name.lower(): value for name, value in given.items()}
+    assert found == options | {"--pdf-name": "a b.pdf", "--profile": "smoke", "--jobs": "1"}
+
+
+def test_submission_takes_nothing_that_the_terminal_happens_to_have():
+    found = handed_in("SHEET=A", NAME="the computer's name", EMAIL="of@git.example")
+    assert found["--name"] == found["--email"] == "" and found["--sheet"] == "A"
+
+
+@pytest.mark.parametrize(
+    "code", ["$(shell touch {})", "'; touch {}; '", '"; touch {}; "', "`touch {}`", "\n\ttouch {}\n"]
+)
+def test_what_is_typed_is_never_run(code, tmp_path):
+    value = "Ada" + code.format(tmp_path / "run") + " $HOME $$ ${X} \\ % é"
+    assert handed_in(f"NAME={value}", f"SHEET={value}")["--name"] == value
+    assert not list(tmp_path.iterdir()), "make or the shell has run a part of a name"

@@ -14,6 +14,7 @@ import glob
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ CONFIG = Path(__file__).with_name("config")
 GROUPS = ("data", "model", "training", "evaluation", "experiment")
 EPOCHS = 10  # validations during a training
 WEIGHTS = "model.safetensors"
+# Of Hydra's own settings and options, those that may be given: the others create objects by the names of their classes,
+# read settings from elsewhere, or load a pickle, and so can run any code.
+HYDRA_SETTINGS = ("run", "sweep", "job", "launcher", "sweeper", "verbose", "mode", "output_subdir")
+HYDRA_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--multirun", "-m", "--run", "-r", "--info", "-i")
+HYDRA_OPTIONS += ("--cfg", "-c", "--resolve", "--package", "-p")
 
 
 class SettingsError(ValueError):
@@ -143,6 +149,7 @@ def compose(experiment=None, overrides=()) -> DictConfig:
         SettingsError: a group, key or value that does not exist or does not fit.
     """
     overrides = ([f"experiment={experiment}"] if experiment else []) + [str(text) for text in overrides]
+    _refuse_code(overrides)
     with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
         if any(text.startswith(("+", "~")) for text in overrides):
             _check(overrides)
@@ -151,6 +158,19 @@ def compose(experiment=None, overrides=()) -> DictConfig:
         except ValueError:
             _check(overrides)  # says more, if it finds the cause
             raise
+
+
+def _refuse_code(arguments):
+    """Raise SettingsError for arguments with which Hydra would run code that they name."""
+    for text in arguments:
+        option = text.partition("=")[0]
+        if text.startswith("-") and option not in HYDRA_OPTIONS:
+            raise SettingsError(f"{option} is not taken here; of Hydra's options are {', '.join(HYDRA_OPTIONS)}")
+        root, *names = re.split(r"[./]", option.lstrip("+~").partition("@")[0])
+        if root.strip() == "hydra" and (not names or names[0] not in HYDRA_SETTINGS):
+            raise SettingsError(f"{text}: of Hydra's own settings can be changed {', '.join(HYDRA_SETTINGS)}")
+        if root.strip() == "hydra" and names[0] in ("launcher", "sweeper") and re.search(r"\b_[a-z]+_\b|\$", text):
+            raise SettingsError(f"{text}: what Hydra creates cannot be chosen by the name of a class; use a group")
 
 
 def _composed(overrides):
@@ -556,6 +576,7 @@ def main(arguments=None):
     command = arguments.pop(0) if arguments else "--help"
     try:
         if command == "train":
+            _refuse_code(arguments)
             overrides = [text for text in arguments if not text.startswith("-")]
             if not {"-h", "--help", "--hydra-help", "--info", "--cfg", "-c"} & {*arguments}:
                 with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
