@@ -49,6 +49,8 @@ def show_source(*objects):
 def _plain(value):
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):  # the settings of another run, which has a line of its own
+        return f"({len(value)} settings)"
     return " ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

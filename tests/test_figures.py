@@ -79,7 +79,7 @@ def test_a_sheet_has_a_dot_for_every_pixel_and_white_where_pictures_are_missing(
     fig = figures.sheet(pictures, columns=3, rows=["one", "two"], tops=["a", "b", "c"])
     page = np.asarray(fig.axes[0].images[0].get_array())
     assert page.shape == (2 * 18, 3 * 18, 3), "a margin of one pixel belongs around each picture"
-    assert (page[18 + 1 : 18 + 17, 18 + 1 : 18 + 17] == (250, 40, 30)).all(), "the fifth is the middle of the second row"
+    assert (page[18 + 1 : 18 + 17, 18 + 1 : 18 + 17] == (250, 40, 30)).all(), "the fifth is the middle one of row 2"
     assert (page[18:, 36:] == 255).all(), "there is no sixth picture"
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["one", "two"]
     box = fig.axes[0].get_position()

@@ -104,6 +104,11 @@ def test_settings_that_are_lists_and_runs_without_seed(displayed):
     assert table(displayed)[0][1:3] == ["widths 3 4, name None", "–"]
 
 
+def test_settings_of_another_run_are_not_repeated(displayed):
+    record("toy/scores", [row({"draws": 3, "model": {"rate": 0.1, "steps": 5}}, accuracy=1)])
+    assert table(displayed)[0][1] == "draws 3, model (2 settings)"
+
+
 def test_a_table_of_nothing(displayed):
     reporting.run_table()
     record("toy/empty", [])
