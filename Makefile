@@ -24,7 +24,7 @@ JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
 CHOICE = $(if $(ONLY),--only $(ONLY)) $(if $(RETRAIN),--retrain $(RETRAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab report submission test check-notebooks ship bench clean
+.PHONY: help setup lab report submission test check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
 	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
@@ -71,6 +71,12 @@ check-notebooks: setup  ## the committed notebooks alone: clean, complete, and s
 
 ship: setup  ## store what was trained as the shipped checkpoints, and the notebooks with their outputs
 	@$(PY) -m lib.workbook ship --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
+cluster: setup  ## queue the notebooks on a Slurm cluster, PROFILE=gpu unless told otherwise (cluster/settings.sh)
+	@$(PY) -m lib.cluster submit --profile $(if $(filter file,$(origin PROFILE)),gpu,$(PROFILE)) --format $(FORMAT) $(CHOICE)
+
+cluster-status: setup  ## state, time and node of every notebook of the last `make cluster`
+	@$(PY) -m lib.cluster status
 
 bench: setup  ## speed of our layers as ratios against torch's own, in the same run
 	@$(PY) -m lib.bench

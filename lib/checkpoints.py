@@ -29,7 +29,7 @@ import safetensors.torch
 import torch
 from tqdm.auto import tqdm
 
-from lib import events
+from lib import distributed, events
 from lib.paths import ROOT, checkpoints_folder, exports_folder
 
 FORMAT = "workbook-1"
@@ -356,6 +356,12 @@ def _check_name(name):
         raise CheckpointError(f"the name {name!r} must look like 'notebook/run', of letters, digits, '_', '-' and '.'")
 
 
+def _retrained(path):
+    """Whether a retraining that a cluster has interrupted and now starts again stored this file before."""
+    since = os.environ.get("WORKBOOK_RETRAIN_SINCE")  # set by `lib.cluster`
+    return bool(since) and path.exists() and path.stat().st_mtime >= float(since)
+
+
 def _shipping():
     return os.environ.get("WORKBOOK_SHIP") == "1"
 
@@ -457,7 +463,7 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
         stored, origin = shipped, "shipped"
     log_dir = log_dir or exports_folder() / "runs" / name
 
-    if stored is not None and (not retrain or _shipping()):
+    if stored is not None and (not retrain or _shipping() or _retrained(local_file)):
         try:
             model.load_state_dict(stored["model"])
         except RuntimeError as error:
@@ -467,7 +473,8 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
             ) from error
         run = Run(name, model, stored["history"], settings, stored["seconds"], origin)
         message = f"loaded ({origin})"
-        events.write(log_dir, run.history, mark=key)
+        if distributed.is_main():
+            events.write(log_dir, run.history, mark=key)
     else:
         reason = "asked to" if retrain else difference or "no finished training found"
         resume = local_folder() / name / f"{key}.resume"
@@ -486,10 +493,12 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
             "torch": torch.__version__,
             "model": _halved(model.state_dict()) if half else model.state_dict(),
         }
-        save(local_file, stored)
+        if distributed.is_main():  # of the processes that share a training
+            save(local_file, stored)
+            resume.unlink(missing_ok=True)
+        distributed.wait()
         if half:
             model.load_state_dict(stored["model"])
-        resume.unlink(missing_ok=True)
         run = Run(name, model, history, settings, seconds)
         message = "trained"
     if _shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
@@ -542,7 +551,8 @@ class _Marker:
     def __post_init__(self):
         if not self.path.exists():
             write_atomically(self.path, b"")
-        self.since = self.path.stat().st_mtime
+        since = os.environ.get("WORKBOOK_RETRAIN_SINCE") or "inf"  # see `_retrained`
+        self.since = min(self.path.stat().st_mtime, float(since))
 
 
 def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why=""):

@@ -2,7 +2,8 @@
 
 It knows no model, data set or loss by name. Data arrive as a function that yields the batches of one epoch, the loss
 as a function of model and batch. The state is stored after every epoch, so that a training that is killed at any
-moment continues and ends bit for bit where the uninterrupted one ends.
+moment continues and ends bit for bit where the uninterrupted one ends. Started by torchrun, several processes share
+every batch (`lib.distributed`).
 """
 
 import math
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lib import checkpoints, events
+from lib import checkpoints, distributed, events
 
 
 class TrainingError(Exception):
@@ -21,6 +22,7 @@ class TrainingError(Exception):
 
 def best_device():
     """CUDA, else Apple's MPS, else the CPU."""
+    distributed.start()  # where several processes share a training, each has a GPU of its own
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -104,14 +106,17 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     history, first_epoch = {}, 0
+    distributed.wait()  # until the main process has stored what it trained before
     if resume is not None and Path(resume).exists():
         history = _restore(checkpoints.load(resume), model, optimizer, schedule, generator)
         first_epoch = len(history["step"])
         if stop is not None and stop(history):  # the kill came after the last epoch
             epochs = first_epoch
+    distributed.same_weights(model)
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
-    summary = events.writer(log_dir) if log_dir is not None else None
+    main = distributed.is_main()  # alone writes and shows
+    summary = events.writer(log_dir) if log_dir is not None and main else None
     for index in range(first_epoch if summary else 0):
         events.add(summary, history, index)
 
@@ -122,15 +127,18 @@ def fit(
         unit="epoch",
         leave=False,
         mininterval=0.5,
-        disable=not progress,
+        disable=not (progress and main),
     )
-    for _ in bar:
+    for epoch in bar:
+        distributed.reseed(seed, epoch)
         model.train()
         losses, norms = [], []
         for batch in batches(generator):
+            batch = to_device(distributed.share(batch), device)
             optimizer.zero_grad(set_to_none=True)
-            value = loss(model, to_device(batch, device))
+            value = loss(model, batch)
             value.backward()
+            value = distributed.average(model, value, batch)
             if clip is not None:
                 norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
             losses.append(value.item())
@@ -151,14 +159,15 @@ def fit(
         entry = {"step": step, "loss": sum(losses) / len(losses), "rate": _rate(optimizer)}
         if norms:
             entry["gradient_norm"] = sum(norms) / len(norms)
-        if validate is not None:
+        if validate is not None and main:
             model.eval()
             with torch.no_grad():
                 entry |= validate(model)
         entry["seconds"] = round(before + time.process_time() - start, 3)
+        entry = distributed.agree(entry)
         for name, number in entry.items():
             history.setdefault(name, []).append(number)
-        if resume is not None:
+        if resume is not None and main:
             checkpoints.save(resume, _state(model, optimizer, schedule, generator, history))
         if summary is not None:
             events.add(summary, history, -1)

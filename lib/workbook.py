@@ -8,6 +8,7 @@ import ast
 import datetime
 import os
 import re
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -513,4 +514,5 @@ def _dispatch(args):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it stops like by Ctrl+C: kernel first
     sys.exit(main())

@@ -607,6 +607,18 @@ def test_retraining(capsys):
     assert "training (asked to)" in capsys.readouterr().out
 
 
+def test_a_retraining_started_again_by_a_cluster_keeps_what_it_has_done(monkeypatch, stores):
+    train, run = Trainer(), Counter()
+    ask(train), sweep(run)
+    for file in (stores / "checkpoints" / "local").rglob("*.*"):
+        os.utime(file, (1000, 1000))
+    monkeypatch.setenv("WORKBOOK_RETRAIN_SINCE", "2000")
+    for origin in ("trained", "local"):
+        assert ask(train, retrain=True).origin == origin
+        sweep(run, retrain=True)
+        assert train.runs == 2 and len(run.calls) == 8, "once again for each, and no more"
+
+
 def test_a_killed_training_resumes_to_the_same_end(stores):
     with pytest.raises(KeyboardInterrupt):
         ask(Trainer(crash_after=2))

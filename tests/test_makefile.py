@@ -34,6 +34,7 @@ def test_make_alone_lists_every_target_with_a_description():
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.+)$", make(), re.M))
     assert set(listed) == targets
     assert {"setup", "lab", "report", "submission", "test", "check-notebooks", "ship", "bench", "clean"} <= targets
+    assert {"cluster", "cluster-status"} <= targets
     for option in ("PROFILE=", "ONLY=", "RETRAIN=", "FORMAT=", "TORCH=cpu"):
         assert option in make()
 
@@ -65,9 +66,20 @@ def test_ship_and_test():
 
 
 def test_every_target_that_runs_python_sets_it_up_first():
-    for target in ("lab", "report", "submission", "test", "check-notebooks", "ship", "bench"):
+    for target in (
+        "lab", "report", "submission", "test", "check-notebooks", "ship", "cluster", "cluster-status", "bench",
+    ):  # fmt: skip
         printed = make("-n", "--always-make", target)
-        assert "pip install" in printed and "-r requirements.txt" in printed.split(" -m lib.workbook")[0]
+        before = printed.split(" -m lib.workbook")[0].split(" -m lib.cluster")[0]
+        assert "pip install" in printed and "-r requirements.txt" in before
+
+
+def test_cluster_passes_every_choice_and_means_the_full_scale():
+    assert command("cluster") == ["lib.cluster", "submit", "--profile", "gpu", "--format", "pdf"]
+    found = command("cluster", "PROFILE=smoke", "ONLY=01", "RETRAIN=all", "FORMAT=html")
+    assert found[:4] == ["lib.cluster", "submit", "--profile", "smoke"]
+    assert found[4:] == ["--format", "html", "--only", "01", "--retrain", "all"]
+    assert command("cluster-status") == ["lib.cluster", "status"]
 
 
 def test_torch_for_the_cpu_is_installed_first():

@@ -261,6 +261,13 @@ ARGUMENTS = [
     ["-m", "hydra.sweeper=${oc.decode:${oc.env:EVIL}}"],
     ["++hydra.job_logging.handlers.x.class=os.mkdir"],
     ["hydra.searchpath=[file://FOLDER]"],
+    ["-m", "hydra/launcher=slurm", "hydra.launcher.setup=[touch FOLDER/run]"],
+    ["-m", "hydra/launcher=slurm", "++hydra.launcher.setup=[touch FOLDER/run]"],
+    ["-m", "hydra/launcher=slurm", "hydra.launcher={setup: [touch FOLDER/run]}"],
+    ["-m", "hydra/launcher=slurm", "hydra.launcher.additional_parameters={wrap: touch FOLDER/run}"],
+    ["-m", "hydra/launcher=slurm", "hydra.launcher.partition='a\ntouch FOLDER/run #'"],
+    ["-m", "hydra/launcher=../../FOLDER/launcher"],
+    ["-m", "hydra.sweeper.params={+hydra.job_logging.handlers.x.class: os.mkdir}"],
     ["--config-dir=FOLDER"],
     ["--config-path", "FOLDER"],
     ["--experimental-rerun=FOLDER/config.pickle"],
@@ -303,4 +310,7 @@ def test_harmless_settings_of_hydra_are_taken():
     waves._refuse_code(
         ["-m", "hydra.run.dir=/x", "hydra.verbose=true", "hydra/launcher=basic", "hydra.launcher.timeout_min=5"]
     )
+    slurm = ["partition=gpu", "timeout_min=600", "gpus_per_node=null", "mem_gb=16", "cpus_per_task=1"]
+    waves._refuse_code(["hydra/launcher=slurm", *(f"hydra.launcher.{text}" for text in slurm)])
+    waves._refuse_code(["hydra/launcher=local", "hydra.sweeper.max_batch_size=4", "hydra.sweep.dir=/x"])
     waves._refuse_code(["--cfg=job", "--help", "model.c_list=[16,32]", "seed=0,1", "+experiment=unet"])

@@ -16,6 +16,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lib import checkpoints, training
+from lib import checkpoints, distributed, training
 from lib.datasets.waves import SPLITS, WaveWindows, exact_stencil, wave_set
 from lib.losses import forecast_loss, pushforward_loss
 from lib.models import ConvLSTM, NextFrame, NoNetwork, Stencil, UNet
@@ -42,6 +43,13 @@ WEIGHTS = "model.safetensors"
 # Of Hydra's own settings and options, those that may be given: the others create objects by the names of their classes,
 # read settings from elsewhere, or load a pickle, and so can run any code.
 HYDRA_SETTINGS = ("run", "sweep", "job", "launcher", "sweeper", "verbose", "mode", "output_subdir")
+# Of the launcher's and the sweeper's, those that ask for something. Others add shell commands or options to a job's
+# script, or carry settings past this list.
+LAUNCHER_SETTINGS = ("account", "array_parallelism", "comment", "constraint", "cpus_per_gpu", "cpus_per_task")
+LAUNCHER_SETTINGS += ("exclude", "gpus_per_node", "gpus_per_task", "gres", "max_num_timeout", "mem_gb", "mem_per_cpu")
+LAUNCHER_SETTINGS += ("mem_per_gpu", "name", "nodes", "partition", "qos", "signal_delay_s", "tasks_per_node")
+LAUNCHER_SETTINGS += ("timeout_min",)
+ASKED = {"launcher": LAUNCHER_SETTINGS, "sweeper": ("max_batch_size",)}
 HYDRA_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--multirun", "-m", "--run", "-r", "--info", "-i")
 HYDRA_OPTIONS += ("--cfg", "-c", "--resolve", "--package", "-p")
 
@@ -171,6 +179,13 @@ def _refuse_code(arguments):
             raise SettingsError(f"{text}: of Hydra's own settings can be changed {', '.join(HYDRA_SETTINGS)}")
         if root.strip() == "hydra" and names[0] in ("launcher", "sweeper") and re.search(r"\b_[a-z]+_\b|\$", text):
             raise SettingsError(f"{text}: what Hydra creates cannot be chosen by the name of a class; use a group")
+        if root.strip() == "hydra" and names[0] in ASKED:
+            kind, value = names[0], text.partition("=")[2]
+            chosen = len(names) == 1 and re.search(rf"hydra/{kind}(@|$)", option.strip())  # a group, not its contents
+            if not chosen and names[1:] not in [[name] for name in ASKED[kind]]:
+                raise SettingsError(f"{text.splitlines()[0]}: of hydra.{kind} can be changed {', '.join(ASKED[kind])}")
+            if re.search(r"[\r\n]", text) or (chosen and not re.fullmatch(r"\w*", value)):
+                raise SettingsError(f"{text.splitlines()[0]} …: takes one plain word, on one line")
 
 
 def _composed(overrides):
@@ -199,7 +214,7 @@ def _check(overrides):
     choices = [item.input_line for item in groups if not item.is_sweep_override()]
     known = _composed(choices)
     for item in parsed:
-        if item in groups or item.key_or_group.split(".")[0] == "hydra":
+        if item in groups or item.key_or_group.replace("/", ".").split(".")[0] == "hydra":
             continue
         if item.is_add() or item.is_force_add() or item.is_delete():
             raise SettingsError(f"{item.input_line}: settings can be changed, but not added or removed")
@@ -384,6 +399,8 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
     run = checkpoints.train_or_load(
         name, model, start, flat(config), sources=sources, retrain=retrain, why=why, log_dir=folder
     )
+    if not distributed.is_main():
+        return run
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     checkpoints.write_atomically(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
     checkpoints.save(folder / WEIGHTS, run.model.state_dict())
@@ -584,6 +601,8 @@ def main(arguments=None):
                     if not {"-m", "--multirun"} & {*arguments}:
                         _composed([text for text in overrides if not text.startswith("hydra")])
             os.environ["WORKBOOK_EXPORTS"] = str(exports_folder())  # the tree of settings names it
+            if not distributed.is_main():  # of the processes that share a training, one keeps records
+                arguments += [f"hydra.{kind}.dir={tempfile.mkdtemp()}" for kind in ("run", "sweep")]
             sys.argv = [sys.argv[0], *arguments]
             hydra.main(config_path=str(CONFIG), config_name="config", version_base="1.3")(_train)()
             return 0
@@ -602,4 +621,7 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # By its name: so the processes of a cluster find the functions, and their sources.
+    from lib.experiments import waves
+
+    sys.exit(waves.main())
