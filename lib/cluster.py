@@ -129,9 +129,12 @@ _OWN = {"gres": "WORKBOOK_GRES", "cpus-per-task": "WORKBOOK_CPUS", "mem": "WORKB
 
 def _write(path, content):
     """Store JSON so that whoever reads it meanwhile sees the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content), "utf-8")
-    os.replace(temporary, path)
+    from lib.checkpoints import CheckpointError, write_atomically  # brings torch along, which asking need not wait for
+
+    try:
+        write_atomically(path, json.dumps(content).encode())
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
 
 
 def _read(path):
