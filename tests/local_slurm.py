@@ -13,7 +13,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])  # where daemons lie
-LONGEST = 270  # seconds after which the daemons end by themselves, whatever happens to the tests
+LONGEST = 900  # seconds after which the daemons end by themselves, whatever happens to the tests
 CONFIGURATION = """
 ClusterName=local
 SlurmctldHost={host}(127.0.0.1)

@@ -17,7 +17,7 @@ from lib import checkpoints, cluster
 from lib.paths import ROOT
 from lib.workbook import UsageError
 
-WAIT = 80  # seconds, for what takes ten on an idle machine: long enough for a loaded one, and a broken run ends soon
+WAIT = 240  # seconds, for what takes ten on an idle machine: beside two busy processes 80 were too few
 
 # Small models, so that a start of Python is what takes the time.
 SMALL = {"lengths": [3], "seeds": [0], "hidden_size": 4, "batch_size": 8, "max_steps": 100}
