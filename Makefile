@@ -19,9 +19,17 @@ else
   STAMP := .venv/installed
 endif
 
+# What is typed reaches Python through the environment, so that neither make nor the shell reads code into it.
 # `make -j2 report` runs two notebooks side by side; the number of jobs is read from make's own flags.
-JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
-CHOICE = $(if $(ONLY),--only $(ONLY)) $(if $(RETRAIN),--retrain $(RETRAIN))
+unexport PROFILE FORMAT ONLY RETRAIN
+export CHOSEN_PROFILE := $(value PROFILE)
+export CHOSEN_FORMAT := $(value FORMAT)
+export CHOSEN_ONLY := $(value ONLY)
+export CHOSEN_RETRAIN := $(value RETRAIN)
+export CHOSEN_JOBS = $(firstword $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))) 1)
+WHICH = $${CHOSEN_ONLY:+--only "$$CHOSEN_ONLY"}
+HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN_RETRAIN:+--retrain "$$CHOSEN_RETRAIN"}
+JOBS = --jobs "$$CHOSEN_JOBS"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab report submission test check-notebooks ship cluster cluster-status bench clean
@@ -46,10 +54,9 @@ lab: setup  ## open JupyterLab
 	$(PY) -m jupyter lab
 
 report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
-	@$(PY) -m lib.workbook run --profile $(PROFILE) --format $(FORMAT) --jobs $(JOBS) $(CHOICE)
+	@$(PY) -m lib.workbook run $(HOW) $(JOBS)
 
-# What is typed here reaches Python through the environment, so that neither make nor the shell reads code into it; a
-# NAME or EMAIL that the terminal happens to have is not meant.
+# A NAME or EMAIL that the terminal happens to have is not meant.
 given = $(if $(findstring command,$(origin $(1))),$(value $(1)))
 unexport SHEET NAME MATRICULATION EMAIL PDF_NAME
 submission: export HAND_IN_SHEET := $(call given,SHEET)
@@ -60,7 +67,7 @@ submission: export HAND_IN_PDF_NAME := $(call given,PDF_NAME)
 submission: setup  ## hand in: SHEET=A..E|all NAME="Ada Lovelace; Alan Turing" MATRICULATION="…; …" EMAIL="…; …" [PDF_NAME=…]
 	@$(PY) -m lib.workbook submission --sheet "$$HAND_IN_SHEET" --name "$$HAND_IN_NAME" \
 	  --matriculation "$$HAND_IN_MATRICULATION" --email "$$HAND_IN_EMAIL" --pdf-name "$$HAND_IN_PDF_NAME" \
-	  --profile $(PROFILE) --jobs $(JOBS)
+	  --profile "$$CHOSEN_PROFILE" $(JOBS)
 
 test: setup  ## unit tests, style, committed notebooks, and every notebook from nothing with the smoke profile
 	@$(PY) -m pytest
@@ -70,10 +77,11 @@ check-notebooks: setup  ## the committed notebooks alone: clean, complete, and s
 	@$(PY) -m pytest notebooks
 
 ship: setup  ## store what was trained as the shipped checkpoints, and the notebooks with their outputs
-	@$(PY) -m lib.workbook ship --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+	@$(PY) -m lib.workbook ship $(JOBS) $(WHICH)
 
+cluster: export CHOSEN_PROFILE := $(if $(filter file,$(origin PROFILE)),gpu,$(value PROFILE))
 cluster: setup  ## queue the notebooks on a Slurm cluster, PROFILE=gpu unless told otherwise (cluster/settings.sh)
-	@$(PY) -m lib.cluster submit --profile $(if $(filter file,$(origin PROFILE)),gpu,$(PROFILE)) --format $(FORMAT) $(CHOICE)
+	@$(PY) -m lib.cluster submit $(HOW)
 
 cluster-status: setup  ## state, time and node of every notebook of the last `make cluster`
 	@$(PY) -m lib.cluster status

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lib import checkpoints, events
+from lib import checkpoints, distributed, events
 from lib.models.gan import draw_latents
 from lib.training import TrainingError, _rate, _restore, _state, to_device
 
@@ -165,12 +165,13 @@ def _draw(network, images, generator):
     return network(draw_latents(len(images), network.latent_size, generator, images.device))
 
 
-def _step(name, optimizer, value, parameters):
-    """Minimise a scalar by one step; gradients for other parameters are neither computed nor added up."""
+def _step(name, network, optimizer, value, real):
+    """Minimise a scalar by one step; gradients for other networks are neither computed nor added up."""
     if not math.isfinite(value.item()):
         raise TrainingError(f"the loss of the {name} is {value.item()}: lower the learning rates, then start again")
     optimizer.zero_grad(set_to_none=True)
-    value.backward(inputs=parameters)
+    value.backward(inputs=list(network.parameters()))
+    distributed.average(network, value, real)  # of all processes that share the training
     optimizer.step()
 
 
@@ -213,7 +214,7 @@ def update_discriminator(
     for weight, images in ((r1, real), (r2, generated)):
         if weight:
             penalty = penalty + weight * gradient_penalty(discriminator, images)
-    _step("discriminator", optimizer, value + penalty, list(discriminator.parameters()))
+    _step("discriminator", discriminator, optimizer, value + penalty, real)
     means = {"real": logits.mean().item(), "generated": logits_generated.mean().item()}
     return {"loss": value.item(), **means, "penalty": penalty.item()}
 
@@ -241,7 +242,7 @@ def update_generator(
         with torch.no_grad():
             logits = discriminator(augment(real, policy, generator, probability))
     value = generator_loss(logits, generated, loss)
-    _step("generator", optimizer, value, list(generator_model.parameters()))  # through the discriminator
+    _step("generator", generator_model, optimizer, value, real)  # through the discriminator
     return {"loss": value.item(), "generated": generated.mean().item()}
 
 
@@ -275,7 +276,9 @@ def fit_gan(
 ) -> dict:
     """Train both networks in turn, one step each per batch, and return the history; what `lib.training.fit` is for one.
 
-    A training that is killed goes on from its last epoch and ends bit for bit like one that is not.
+    A training that is killed goes on from its last epoch and ends bit for bit like one that is not. Several processes
+    share it like `lib.training.fit` (see `lib.distributed`), each with noise of its own and, under batch norm, the
+    statistics of its own part of a batch.
 
     Args:
         gan: `lib.models.gan.GAN` on its device; its average is updated every step and recalibrated every epoch.
@@ -306,18 +309,24 @@ def fit_gan(
     rates = [group["lr"] for group in _groups(discriminator_optimizer, generator_optimizer)]
     torch.manual_seed(seed)
     generator, history = torch.Generator().manual_seed(seed), {}
+    distributed.wait()  # until the main process has stored what it trained before
     if resume is not None and Path(resume).exists():
         state = checkpoints.load(resume)
         history = _restore(state, gan, generator_optimizer, None, generator)
         discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
     first_epoch = len(history.get("step", ()))
+    distributed.same_weights(gan)
+    main = distributed.is_main()  # alone writes and shows
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
-    summary = events.writer(log_dir) if log_dir is not None else None
+    summary = events.writer(log_dir) if log_dir is not None and main else None
     for index in range(first_epoch if summary else 0):
         events.add(summary, history, index)
-    bar = tqdm(range(first_epoch, epochs), initial=first_epoch, total=epochs, unit="epoch", disable=not progress)
+    hidden = not (progress and main)
+    bar = tqdm(range(first_epoch, epochs), initial=first_epoch, total=epochs, unit="epoch", disable=hidden)
     for epoch in bar:
+        noise = distributed.own_generator(generator, seed, epoch)
+        distributed.reseed(seed, epoch)
         gan.train()
         entries = []
         chance = first + (last - first) * epoch / max(1, epochs - 1)
@@ -325,9 +334,9 @@ def fit_gan(
             for group, rate in zip(_groups(discriminator_optimizer, generator_optimizer), rates, strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         for batch in batches(generator):
-            real = to_device(batch[0] if isinstance(batch, (tuple, list)) else batch, device)
+            real = to_device(distributed.share(batch[0] if isinstance(batch, (tuple, list)) else batch), device)
             weight = penalty_every if step % penalty_every == 0 else 0
-            options = {"loss": loss, "policy": policy, "probability": chance, "generator": generator}
+            options = {"loss": loss, "policy": policy, "probability": chance, "generator": noise}
             penalties = {"r1": weight * r1, "r2": weight * r2}
             judged = update_discriminator(*networks, discriminator_optimizer, real, **options, **penalties)
             drawn = update_generator(*networks, generator_optimizer, real, **options)
@@ -338,16 +347,18 @@ def fit_gan(
             raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
 
         means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
-        entry = {"step": step, **means, "rate": _rate(generator_optimizer)}
+        entry = {"step": step, **distributed.means(means), "rate": _rate(generator_optimizer)}
+        distributed.same_weights(gan)  # the running statistics of batch norm are others in every process
         gan.eval().recalibrate()
-        if validate is not None:
+        if validate is not None and main:
             with torch.no_grad():
                 entry |= validate(gan)
         entry["seconds"] = round(before + time.process_time() - start, 3)
+        entry = distributed.agree(entry)
         for name, number in entry.items():
             history.setdefault(name, []).append(number)
         bar.set_postfix_str(f"step {step}, D {entry['discriminator_loss']:.3f}, G {entry['generator_loss']:.3f}")
-        if resume is not None:
+        if resume is not None and main:
             state = _state(gan, generator_optimizer, None, generator, history)
             checkpoints.save(resume, state | {"discriminator_optimizer": discriminator_optimizer.state_dict()})
         if summary is not None:

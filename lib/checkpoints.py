@@ -462,8 +462,11 @@ def train_or_load(name, model, train, settings, *, sources=(), retrain=False, wh
     if stored is None and shipped and not difference:
         stored, origin = shipped, "shipped"
     log_dir = log_dir or exports_folder() / "runs" / name
+    usable = stored is not None and (not retrain or _shipping() or _retrained(local_file))
+    # Processes that share their trainings must all train or all load: what the main one has found decides.
+    stored, origin, usable = distributed.agree((stored, origin, usable))
 
-    if stored is not None and (not retrain or _shipping() or _retrained(local_file)):
+    if usable:
         try:
             model.load_state_dict(stored["model"])
         except RuntimeError as error:
@@ -595,6 +598,7 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
             rows[key] = shipped[key]
             counts["shipped"] += 1
             used.append(shipped_file)
+    rows, counts, used = distributed.agree((rows, counts, used))  # as in `train_or_load`
     missing = [(key, cell) for key, cell in zip(keys, cells, strict=True) if key not in rows]
     if missing:
         known = [row["seconds"] for row in shipped.values()]
@@ -603,16 +607,18 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="")
         print(f"{name}: {len(missing)} of {len(cells)} runs to compute ({reason}{estimate}) …")
     for key, cell in tqdm(missing, desc=name.split("/")[1], leave=False, disable=not missing, mininterval=0.5):
         start = time.process_time()
-        result = run(**cell)
-        rows[key] = {
+        result, file = run(**cell), folder / f"{key}.json"
+        row = {
             "settings": {**settings, **cell},
             "source": source,
             "result": result,
             "seconds": round(time.process_time() - start, 2),
         }
-        _write_table(folder / f"{key}.json", [rows[key]])
-        (rows[key],) = _read_table(folder / f"{key}.json")  # as it will look when loaded: a tuple has become a list
-        used.append(folder / f"{key}.json")
+        if distributed.is_main():
+            _write_table(file, [row])
+            (row,) = _read_table(file)  # as it will look when loaded: a tuple has become a list
+        rows[key] = distributed.agree(row)
+        used.append(file)
     if marker:
         marker.path.unlink(missing_ok=True)
     _note_used(*dict.fromkeys(used))

@@ -24,6 +24,11 @@ from lib.workbook import UsageError
 
 STOPPED = 85  # exit code of a task that was told to stop and has more to do; `report.sbatch` then queues it again
 PATIENCE = 60  # seconds that a notebook gets to stop
+REMEDIES = {  # for some of Slurm's words: why a task has ended, or why it waits
+    "OUT_OF_MEMORY": ", raise WORKBOOK_MEMORY",
+    "TIMEOUT": ", raise WORKBOOK_WARNING",
+    "PartitionTimeLimit": ": `scancel` it, and lower WORKBOOK_TIME to what the partition allows (sinfo)",
+}
 
 
 def cluster_folder():
@@ -50,6 +55,8 @@ def slurm(*command, environment=None):
 
 def queued(job):
     """Tasks of an array that wait or run, by number: (state, reason or node)."""
+    if not shutil.which("squeue") and "SLURM_JOB_ID" in os.environ:
+        return {}  # the summary in a container, which has no Slurm inside: it starts when none of them is left
     try:
         lines = slurm("squeue", "--noheader", "--array", f"--jobs={job}", "--format=%K|%T|%R").splitlines()
     except UsageError as error:
@@ -253,13 +260,13 @@ def _state(job, number, queue):
         seconds += time.time() - found["since"] if found.get("state") == "running" else 0
     elif queue is not None and state not in ("done", "failed"):
         state = "waiting"
-        result = f"stopped {found['restarts'] + 1} times, goes on later" if found else ""
-        result += f"{', ' if result else ''}{queue[1]}"
+        times = found.get("restarts", -1) + 1
+        result = f"stopped {'once' if times == 1 else f'{times} times'}, goes on later" if found else ""
+        result += f"{', ' if result else ''}{queue[1]}{REMEDIES.get(queue[1], '')}"
     elif state in ("running", "lost"):  # it says it runs, but it is not in the queue
         known = details(job, number)
         why, log = known.get("JobState", "no longer known to Slurm"), log or known.get("StdOut", "")
-        remedy = {"OUT_OF_MEMORY": ", raise WORKBOOK_MEMORY", "TIMEOUT": ", raise WORKBOOK_WARNING"}.get(why, "")
-        state, result = "lost", f"ended without a word: {why}{remedy}"
+        state, result = "lost", f"ended without a word: {why}{REMEDIES.get(why, '')}"
     line = {"number": number, "name": _path(number).stem, "state": state, "minutes": seconds / 60, "node": node}
     return line | {"result": result, "log": log, "restarts": found.get("restarts", 0), "report": found.get("report")}
 

@@ -3,18 +3,17 @@ averaged, so that all take the same step. Nothing in a training has to be change
 
     torchrun --nproc-per-node=4 -m lib.experiments.waves train experiment=unet_large
 
-it is shared, started by `python` it is not, and every function here then does nothing.
+it is shared, started by `python` it is not, and every function here then does nothing. Notebooks are started in this
+way by `lib.cells`.
 
 What is equal to a single process with the same batches, within rounding: gradients, clipping, steps, and the losses in
 the history, if the loss is a mean over examples. What is not: layers that look at a whole batch (batch norm) see each
-process's part of it, and random numbers drawn inside the model (dropout) are others, different in every process.
+process's part of it, and random numbers drawn inside the model (dropout) or for it (the noise of a GAN) are others,
+different in every process.
 `DistributedDataParallel` does the same averaging, but wraps the model: losses here ask it for more than its outputs.
 """
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 from torch import distributed
@@ -47,7 +46,7 @@ def wait():
 
 
 def agree(value):
-    """The main process's plain value (numbers, texts, lists, dicts), in every process."""
+    """The main process's value, of anything that can be pickled, in every process."""
     if count() == 1:
         return value
     values = [value]
@@ -72,19 +71,16 @@ def reseed(seed, epoch):
 
 
 def share(batch):
-    """This process's part of a batch, a tensor or a tuple or list of them: every n-th example.
-
-    Raises:
-        ValueError: the batch has fewer examples than there are processes.
+    """This process's part of a batch, a tensor or a tuple or list of them: every n-th example. A batch with fewer
+    examples than there are processes, such as the last one of an epoch, goes to each of them whole: the mean of their
+    gradients is then that of the batch, too.
     """
     if count() == 1:
         return batch
     if isinstance(batch, (tuple, list)):
         return type(batch)(share(item) for item in batch)
-    if not isinstance(batch, torch.Tensor):
+    if not isinstance(batch, torch.Tensor) or len(batch) < count():
         return batch
-    if len(batch) < count():
-        raise ValueError(f"a batch of {len(batch)} cannot be shared by {count()} processes: make the batches larger")
     return batch[distributed.get_rank() :: count()]
 
 
@@ -117,46 +113,17 @@ def average(model, loss, batch):
     return loss
 
 
-# --- loops that are not `lib.training.fit`, and have several optimisers ---------------------------------------------
-
-
-def shared(batches, *optimizers):
-    """For a loop that knows nothing of all this, such as `lib.adversarial.fit_gan`: its `batches`, of which it then
-    sees its process's part, with gradients averaged whenever one of the optimisers makes a step.
-
-    While a batch is worked on, the generator that `batches` is called with draws other numbers in every process (the
-    noise from which pictures are made); between batches it draws the same. All models must begin alike: seed first.
-    """
+def means(numbers):
+    """A dict of numbers, each one's mean over all processes; every process's part of a batch counts alike."""
     if count() == 1:
-        return batches
-    size = [0]
-
-    def before_step(optimizer, *_):
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        _average([parameter.grad for parameter in parameters if parameter.grad is not None], size[0])
-
-    for optimizer in optimizers:
-        optimizer.register_step_pre_hook(before_step)
-
-    def parts(generator):
-        for batch in batches(generator):
-            number = int(torch.randint(2**62, (), generator=generator))
-            common = generator.get_state()
-            generator.manual_seed(hash((number, distributed.get_rank())))
-            part = share(batch)
-            size[0] = _size(part)
-            yield part
-            generator.set_state(common)
-
-    return parts
+        return numbers
+    parts = [None] * count()
+    distributed.all_gather_object(parts, numbers)
+    return {name: sum(part[name] for part in parts) / len(parts) for name in numbers}
 
 
-def private(path):
-    """The path itself for the main process; a copy in a temporary folder, to read and to spoil, for the others."""
-    wait()  # until the main process has stored what it trained before
-    if is_main() or path is None:
-        return path
-    copy = Path(tempfile.mkdtemp()) / Path(path).name
-    if Path(path).exists():
-        shutil.copy(path, copy)
-    return copy
+def own_generator(generator, seed, epoch):
+    """For noise that is another in every process, the same after an interruption; alone, the generator itself."""
+    if count() == 1:
+        return generator
+    return torch.Generator().manual_seed(hash((seed, epoch, distributed.get_rank())))

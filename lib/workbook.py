@@ -430,11 +430,15 @@ def main(arguments=None):
     running = commands.add_parser(
         "run", parents=[choice], help="execute notebooks headless and export them into exports/"
     )
-    running.add_argument("--retrain", metavar="1|all", help="1: train the headline models again; all: the sweeps too")
-    running.add_argument("--format", default="pdf", help="pdf (default), html or none")
-    running.add_argument(
-        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter by hand"
+    training = commands.add_parser(
+        "train", parents=[choice], help="the cells of notebooks, without a report: for torchrun, which shares trainings"
     )
+    for command in (running, training):
+        command.add_argument("--retrain", metavar="1|all", help="1: the headline models again; all: the sweeps too")
+        command.add_argument(
+            "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter by hand"
+        )
+    running.add_argument("--format", default="pdf", help="pdf (default), html or none")
     running.add_argument("--author", action="append", default=[], help="name for the title page; may be repeated")
     shipping = commands.add_parser(
         "ship", parents=[choice], help="make what was trained the shipped results, keep the outputs"
@@ -448,8 +452,9 @@ def main(arguments=None):
     ):
         handing_in.add_argument(option, metavar="A;B;C", help=f'{what} of one to three members: "{example}"')
     handing_in.add_argument("--pdf-name", metavar="NAME.pdf", help="default: Surname-Matriculation.pdf")
-    for command in (running, handing_in):
+    for command in (running, training, handing_in):
         command.add_argument("--profile", default="cpu", help=f"one of {', '.join(PROFILES)} (default: cpu)")
+    for command in (running, handing_in):
         command.add_argument("--date", help="date for the title page, as text")
     for command in (running, shipping, handing_in):
         command.add_argument("--jobs", type=int, default=1, help="notebooks side by side (default: 1)")
@@ -497,6 +502,15 @@ def _dispatch(args):
         return int(bool(found))
     if args.command == "ship":
         return int(len(ship(paths, max(1, args.jobs))) < len(paths))
+    if args.command == "train":
+        from lib import cells
+
+        values = [parameters(path, args.profile, args.retrain, args.parameter) for path in paths]
+        for path, given in zip(paths, values, strict=True):
+            if problem := cells.train(path, args.profile, given):
+                print(f"{path.name}: {problem}", file=sys.stderr)
+                return 1
+        return 0
     if args.format not in ("pdf", "html", "none"):
         raise UsageError(f"no format {args.format!r}; there are pdf, html, none")
     jobs = [

@@ -1,4 +1,8 @@
-"""A Slurm of one node on the loopback interface, for tests: real daemons in a temporary folder, stopped for certain."""
+"""A Slurm of one node on the loopback interface, for tests: real daemons in a temporary folder.
+
+They end for certain: this file is also the program of a watchman, who waits for the end of the tests, also if they are
+killed, and then kills everything that belongs to the cluster.
+"""
 
 import contextlib
 import getpass
@@ -8,12 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])  # where daemons lie
-LONGEST = 900  # seconds after which the daemons end by themselves, whatever happens to the tests
 CONFIGURATION = """
 ClusterName=local
 SlurmctldHost={host}(127.0.0.1)
@@ -82,6 +86,9 @@ class LocalSlurm(contextlib.AbstractContextManager):
             if variable != "SLURM_CONF":  # of a job in which these tests run
                 del self.environment[variable]
         self.daemons = []
+        # The other end of his standard input closes when this process ends, in whatever way.
+        watch = [sys.executable, __file__, self.folder]
+        self.watchman = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
         try:
             self._start(cpus)
         except BaseException:
@@ -108,11 +115,14 @@ class LocalSlurm(contextlib.AbstractContextManager):
         wait_for((folder / "munge.socket").exists, 30, self.logs)
         self._daemon("slurmctld", "-D", "-i")
         self._daemon("slurmd", "-D", "-N", host)
-        wait_for(lambda: self.run("sinfo", "-h", "-o", "%T", check=False).strip() == "idle", 120, self.logs)
+        wait_for(self._is_idle, 120, self.logs)
+
+    def _is_idle(self):
+        assert all(daemon.poll() is None for daemon in self.daemons), f"a daemon has ended: {self.logs()}"
+        return self.run("sinfo", "-h", "-o", "%T", check=False).strip() == "idle"
 
     def _daemon(self, *command):
         with open(self.folder / f"{command[0]}.out", "wb") as output:
-            command = ["timeout", "--kill-after=5", str(LONGEST), *command]
             streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
             self.daemons.append(
                 subprocess.Popen(command, env=self.environment, cwd=self.folder, start_new_session=True, **streams)
@@ -136,23 +146,24 @@ class LocalSlurm(contextlib.AbstractContextManager):
         return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}" for file in files)
 
     def __exit__(self, *_):
-        """End all jobs, then the daemons, then whatever of the jobs is left."""
-        with contextlib.suppress(Exception):
-            jobs = {line.split("_")[0] for line in self.run("squeue", "-h", "-o", "%i", timeout=10).split()}
-            if jobs:
-                self.run("scancel", "--signal=KILL", "--full", *jobs, check=False, timeout=10)
-                self.run("scancel", *jobs, check=False, timeout=10)
-                wait_for(lambda: not self.run("squeue", "-h", timeout=10).strip(), 10, "the jobs to end")
-        for daemon in reversed(self.daemons):
-            daemon.terminate()  # `timeout` passes it on
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
-                daemon.wait(10)
-        mark = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        self.watchman.stdin.close()
+        self.watchman.wait(60)
+        for daemon in self.daemons:
+            daemon.wait(10)
+
+
+def end(folder):
+    """Kill the daemons, the jobs and all their processes, and remove the folder."""
+    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
+    for _ in range(5):  # what is just being started appears late
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if int(process.name) != os.getpid() and mark in (process / "environ").read_bytes().split(b"\0"):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
                     os.kill(int(process.name), signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        time.sleep(0.1)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    end(sys.argv[1])

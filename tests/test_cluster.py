@@ -27,7 +27,7 @@ TRAINING = """
 import os, time, torch
 from pathlib import Path
 from torch.nn import functional as F
-from lib import checkpoints, training
+from lib import checkpoints, distributed, training
 
 x = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
 hold = Path(os.environ.get("HOLD", "nowhere"))
@@ -52,7 +52,7 @@ def train_or_load(name):
 
 
 runs = [train_or_load("first"), train_or_load("second")]
-print(f"steps taken: {counts}")
+print(f"processes: {distributed.count()}; steps taken: {counts}")
 """
 needs_slurm = pytest.mark.skipif(
     bool(missing()), reason=f"needs {', '.join(missing())}: apt install slurm-wlm munge (Debian, Ubuntu)"
@@ -191,7 +191,7 @@ def test_status_tells_what_runs_and_what_was_interrupted(finished):
     line = next(line for line in finished["while running"].splitlines() if line.startswith("03"))
     assert line.split()[1] == "running"
     line = next(line for line in finished["interrupted"].splitlines() if line.startswith("03"))
-    assert line.split()[1] == "waiting" and "stopped 1 times, goes on later" in line
+    assert line.split()[1] == "waiting" and "stopped once, goes on later" in line
     assert "in the queue already" in finished["again"] and finished["job"] in finished["again"]
 
 
@@ -238,6 +238,61 @@ def test_by_hand_and_cancelled(workbook, finished):
     assert workbook.call("summary", code=1).startswith(f"Job {job}: 0 of 2"), "without a number: the last job"
 
 
+ENGINE = """#!/bin/bash
+# In place of Apptainer, which takes its image's own programs: exec [--nv] --bind … --pwd FOLDER IMAGE python …
+[ "$1" = exec ] && shift
+while [ "${1#--}" != "$1" ]; do [ "$1" = --nv ] || shift; shift; done
+[ -f "$1" ] || { echo "no image $1" >&2; exit 255; }
+echo "inside $1"
+PATH=FOLDER exec "${@:2}"
+"""
+
+
+@needs_slurm
+def test_in_a_container_where_there_is_no_slurm(workbook, finished):
+    engine, image = workbook.root / "programs" / "apptainer", workbook.root / "workbook.sif"
+    engine.parent.mkdir()
+    engine.write_text(ENGINE.replace("FOLDER", str(Path(sys.executable).parent)))
+    engine.chmod(0o755)
+    image.touch()
+    path = f"{engine.parent}{os.pathsep}{workbook.environment['PATH']}"
+    own = {"PATH": path, "WORKBOOK_CONTAINER": str(image)}
+    job = cluster_job(workbook.call("submit", "--profile", "smoke", "--only", "3", "--format", "none", **own))
+    last = cluster._read(workbook.files / f"{job}.json")["summary"]
+    ends = ("COMPLETED", "FAILED")
+    wait_for(lambda: workbook.slurm.job(last)["JobState"] in ends, WAIT, lambda: workbook.told(job))
+    logs = [(workbook.files / name).read_text() for name in (f"{job}_3.log", f"{job}_summary.log")]
+    assert all(f"inside {image}" in text for text in logs), logs
+    assert f"Job {job}: 1 of 1 notebooks done" in logs[1], logs
+    assert workbook.slurm.job(last)["ExitCode"] == "0:0"
+
+
+@needs_slurm
+def test_one_training_shared_by_several_processes(workbook, finished, stores):
+    """torchrun as a job, stopped in the middle of a training, queued again, and going on."""
+    workbook.hold.touch()
+    places = {"WORKBOOK_EXPORTS": str(stores / "exports"), "WORKBOOK_CHECKPOINTS": str(stores / "checkpoints")}
+    train = ("-m", "lib.workbook", "train", "--only", "3", "--profile", "smoke")
+    command = ("sbatch", "--parsable", "cluster/train.sbatch", *train)
+    job = workbook.call(program=command, WORKBOOK_PROCESSES="2", **places).strip()
+    log, trained = workbook.root / f"slurm-{job}.out", stores / "checkpoints" / "local" / "03_training"
+
+    def told():
+        return workbook.told(job) + (log.read_text() if log.exists() else "no log")
+
+    wait_for(lambda: [*trained.glob("second/*.resume")], WAIT, told)
+    workbook.slurm.run("scancel", "--batch", "--signal=USR1", job)
+    wait_for(lambda: workbook.slurm.job(job)["JobState"] == "PENDING", WAIT, told)
+    workbook.hold.unlink()
+    restart(workbook, job)
+    wait_for(lambda: workbook.slurm.job(job)["JobState"] in ("COMPLETED", "FAILED"), WAIT, told)
+    assert workbook.slurm.job(job)["ExitCode"] == "0:0", told()
+    text = log.read_text()
+    assert "stopped, and queued again" in text and "going on where an interrupted training stopped" in text
+    assert text.count("processes: 2; steps taken: {'first': 0, 'second': 12}") == 1, "the main process alone prints"
+    assert len([*trained.glob("*/*.safetensors")]) == 2 and not [*trained.rglob("*.resume")]
+
+
 # --- sweeps ---------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +324,11 @@ def test_where_there_is_no_slurm_it_says_so(monkeypatch, capsys):
         cluster.slurm("squeue")
     assert cluster.main(["status"]) == 2
     assert "nothing was submitted from here yet" in capsys.readouterr().err
+
+
+def test_of_what_waits_for_ever_the_reason_is_told():
+    line = cluster._state("7", 1, ("pending", "PartitionTimeLimit"))
+    assert line["state"] == "waiting" and "lower WORKBOOK_TIME" in line["result"]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,17 @@ def make(*arguments, **variables):
     return done.stdout
 
 
-def command(*arguments):
-    """The line with which `make -n` would call Python on the workbook or the tests."""
-    return make("-n", *arguments).splitlines()[-1].split(" -m ", 1)[1].split()
+ARGUMENTS = (
+    'python -c "import sys, json; print(json.dumps(sys.argv[1:]))"'  # in place of Python: prints what it is given
+)
+
+
+def command(*arguments, **variables):
+    """What make would give to Python, behind `-m`."""
+    python = ARGUMENTS.replace("python", sys.executable.replace("\\", "/"), 1)
+    found = json.loads(make(*arguments, "STAMP=", f"PY={python}", **variables).splitlines()[-1])
+    assert found[0] == "-m"
+    return found[1:]
 
 
 def test_make_alone_lists_every_target_with_a_description():
@@ -93,17 +101,11 @@ def test_clean_keeps_checkpoints_and_the_environment():
     assert "exports" in printed and "checkpoints" not in printed and "rm -rf .venv" not in printed
 
 
-ARGUMENTS = (
-    'python -c "import sys, json; print(json.dumps(sys.argv[1:]))"'  # in place of Python: prints what it is given
-)
-
-
 def handed_in(*arguments, **variables):
     """The options that `make submission` would give to Python."""
-    python = ARGUMENTS.replace("python", sys.executable.replace("\\", "/"), 1)
-    found = json.loads(make("submission", "STAMP=", f"PY={python}", *arguments, **variables))
-    assert found[:3] == ["-m", "lib.workbook", "submission"]
-    return dict(zip(found[3::2], found[4::2], strict=True))
+    found = command("submission", *arguments, **variables)
+    assert found[:2] == ["lib.workbook", "submission"]
+    return dict(zip(found[2::2], found[3::2], strict=True))
 
 
 def test_submission_passes_what_is_given():
@@ -123,5 +125,13 @@ def test_submission_takes_nothing_that_the_terminal_happens_to_have():
 )
 def test_what_is_typed_is_never_run(code, tmp_path):
     value = "Ada" + code.format(tmp_path / "run") + " $HOME $$ ${X} \\ % é"
-    assert handed_in(f"NAME={value}", f"SHEET={value}")["--name"] == value
+    found = handed_in(f"NAME={value}", f"SHEET={value}", f"PROFILE={value}")
+    assert found["--name"] == found["--sheet"] == found["--profile"] == value and found["--jobs"] == "1"
+    for target in ("report", "ship", "cluster"):
+        given = [f"{name}={value}" for name in ("PROFILE", "FORMAT", "ONLY", "RETRAIN")]
+        found = command(target, *given)
+        assert found[found.index("--only") + 1] == value
+        assert found.count(value) == (1 if target == "ship" else 4)
+        if target != "ship":
+            assert command(target, ONLY=value, RETRAIN=value).count(value) == 2, "from the terminal's environment"
     assert not list(tmp_path.iterdir()), "make or the shell has run a part of a name"

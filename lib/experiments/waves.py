@@ -399,11 +399,12 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
     run = checkpoints.train_or_load(
         name, model, start, flat(config), sources=sources, retrain=retrain, why=why, log_dir=folder
     )
-    if not distributed.is_main():
-        return run
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    checkpoints.write_atomically(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config, resolve=True).encode())
-    checkpoints.save(folder / WEIGHTS, run.model.state_dict())
+    if distributed.is_main():
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        settings = OmegaConf.to_yaml(config, resolve=True)
+        checkpoints.write_atomically(folder / ".hydra" / "config.yaml", settings.encode())
+        checkpoints.save(folder / WEIGHTS, run.model.state_dict())
+    distributed.wait()
     return run
 
 
