@@ -358,7 +358,7 @@ def _check_name(name):
 
 def _retrained(path):
     """Whether a retraining that a cluster has interrupted and now starts again stored this file before."""
-    since = os.environ.get("WORKBOOK_RETRAIN_SINCE")  # set by `lib.cluster`
+    since = os.environ.get("WORKBOOK_RETRAIN_SINCE")  # set by `lib.cluster` and `cluster/train.sbatch`
     return bool(since) and path.exists() and path.stat().st_mtime >= float(since)
 
 

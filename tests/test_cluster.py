@@ -272,7 +272,7 @@ def test_one_training_shared_by_several_processes(workbook, finished, stores):
     """torchrun as a job, stopped in the middle of a training, queued again, and going on."""
     workbook.hold.touch()
     places = {"WORKBOOK_EXPORTS": str(stores / "exports"), "WORKBOOK_CHECKPOINTS": str(stores / "checkpoints")}
-    train = ("-m", "lib.workbook", "train", "--only", "3", "--profile", "smoke")
+    train = ("-m", "lib.workbook", "train", "--only", "3", "--profile", "smoke", "--retrain", "1")
     command = ("sbatch", "--parsable", "cluster/train.sbatch", *train)
     job = workbook.call(program=command, WORKBOOK_PROCESSES="2", **places).strip()
     log, trained = workbook.root / f"slurm-{job}.out", stores / "checkpoints" / "local" / "03_training"
@@ -288,6 +288,7 @@ def test_one_training_shared_by_several_processes(workbook, finished, stores):
     wait_for(lambda: workbook.slurm.job(job)["JobState"] in ("COMPLETED", "FAILED"), WAIT, told)
     assert workbook.slurm.job(job)["ExitCode"] == "0:0", told()
     text = log.read_text()
+    assert "03_training/first: loaded (local)" in text, "--retrain repeats what the first start had done"
     assert "stopped, and queued again" in text and "going on where an interrupted training stopped" in text
     assert text.count("processes: 2; steps taken: {'first': 0, 'second': 12}") == 1, "the main process alone prints"
     assert len([*trained.glob("*/*.safetensors")]) == 2 and not [*trained.rglob("*.resume")]
