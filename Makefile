@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)
 # An active conda or virtual environment that satisfies every pin is used as it is; otherwise .venv is made and kept up
 # to date.
 ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
-  ACTIVE := $(shell python -m lib.environment >/dev/null 2>&1 && echo yes)
+  ACTIVE := $(shell python -m lib.workbook.environment >/dev/null 2>&1 && echo yes)
 endif
 ifeq ($(ACTIVE),yes)
   PY := python
@@ -81,13 +81,13 @@ ship: setup  ## store what was trained as the shipped checkpoints, and the noteb
 
 cluster: export CHOSEN_PROFILE := $(if $(filter file,$(origin PROFILE)),gpu,$(value PROFILE))
 cluster: setup  ## queue the notebooks on a Slurm cluster, PROFILE=gpu unless told otherwise (cluster/settings.sh)
-	@$(PY) -m lib.cluster submit $(HOW)
+	@$(PY) -m lib.workbook.cluster submit $(HOW)
 
 cluster-status: setup  ## state, time and node of every notebook of the last `make cluster`
-	@$(PY) -m lib.cluster status
+	@$(PY) -m lib.workbook.cluster status
 
 bench: setup  ## speed of our layers as ratios against torch's own, in the same run
-	@$(PY) -m lib.bench
+	@$(PY) -m lib.workbook.bench
 
 clean:  ## remove what was produced (exports, caches); checkpoints and .venv stay
 	rm -rf exports .pytest_cache .ruff_cache *.egg-info

@@ -4,9 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
-from lib.models.classifier import FactorClassifier
+from torch import Tensor, nn
 
 
 def forecast_loss(model, batch):
@@ -102,7 +100,8 @@ def log_likelihood(logits, x, likelihood="bernoulli", noise_logvar=0.0):
     With η one of the logits, λ = sigmoid(η) and x the pixel:
 
     - "bernoulli": x log λ + (1 - x) log(1 - λ), the cross-entropy with its sign changed. A log-likelihood only for
-      pixels that are 0 or 1; on grey levels it is not normalised, and never above -`lib.evidence.pixel_entropy_floor`.
+      pixels that are 0 or 1; on grey levels it is not normalised, and never above
+      -`lib.metrics.evidence.pixel_entropy_floor`.
     - "continuous_bernoulli": the same, normalised on [0, 1]: p(x) = exp(η x) η / (exp(η) - 1), uniform for η = 0.
       Source: Loaiza-Ganem and Cunningham (2019), "The continuous Bernoulli".
     - "normal": N(x; η, exp(noise_logvar)), the decoder's output being the mean itself.
@@ -212,7 +211,7 @@ class VAELoss:
         return reconstruction + self.beta * kl.sum()
 
 
-def factor_loss(model: FactorClassifier, batch) -> Tensor:
+def factor_loss(model: nn.Module, batch) -> Tensor:
     """Mean over the factors: cross-entropy of choices over that of guessing, squared error over the variance.
 
     Both are 1 for whoever knows nothing, so that no factor outweighs the others, and 0 for perfect answers.

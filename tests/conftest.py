@@ -6,7 +6,7 @@ import matplotlib
 import pytest
 import torch
 
-from lib import checkpoints
+from lib.training import checkpoints, restamping
 
 matplotlib.use("agg")
 torch.set_num_threads(1)
@@ -15,6 +15,8 @@ WORKBOOK_VARIABLES = (
     "WORKBOOK_PROFILE",
     "WORKBOOK_SHIP",
     "WORKBOOK_USED",
+    "WORKBOOK_RESTAMP",
+    "WORKBOOK_ACCEPT",
     "PYTHONPATH",
     "OMP_NUM_THREADS",
     "PYDEVD_DISABLE_FILE_VALIDATION",
@@ -30,23 +32,24 @@ def stores(tmp_path, monkeypatch):
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
     monkeypatch.setattr(checkpoints, "RECORDS", [])
+    monkeypatch.setattr(restamping, "OUTCOMES", [])
     return tmp_path
 
 
 @pytest.fixture
 def displayed(monkeypatch):
-    """What `display` was called with in figures, reporting and widgets: a list of (data, metadata)."""
-    from lib import figures, reporting, widgets
+    """What `display` was called with in figures, widgets and reports: a list of (data, metadata)."""
+    from lib.figures import captions, widgets
+    from lib.workbook import reporting
 
     calls = []
 
     def display(data, raw=False, metadata=None):
         calls.append((data, metadata or {}))
 
-    for module in (figures, reporting, widgets):
+    for module in (captions, reporting, widgets):
         monkeypatch.setattr(module, "display", display)
-    for numbers in figures._numbers.values():
-        numbers.clear()
+    captions.number_anew()
     return calls
 
 

@@ -1,6 +1,5 @@
-"""What every file keeps to: the style, no trace of the machine it was written on, and who may know whom in lib."""
+"""What every file keeps to: the style, no trace of the machine it was written on, and no effect of being imported."""
 
-import ast
 import re
 import shutil
 import subprocess
@@ -8,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.paths import ROOT
+from lib.storage.paths import ROOT
 
 LIB = sorted((ROOT / "lib").rglob("*.py"))
 BINARY = {".png", ".pdf", ".zip", ".gz", ".safetensors", ".ico", ".jpg", ".mp4"}
@@ -21,7 +20,10 @@ def tracked():
         names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
         return sorted(path for name in names if name and (path := ROOT / name).is_file())
     return sorted(
-        path for folder in ("lib", "tests", "notebooks") for path in (ROOT / folder).rglob("*") if path.is_file()
+        path
+        for folder in ("lib", "tests", "docs", "notebooks")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
     )
 
 
@@ -37,6 +39,7 @@ def test_ruff_finds_nothing():
         "concise",
         "lib",
         "tests",
+        "docs",
         "notebooks",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -75,59 +78,6 @@ def test_the_patterns_find_what_they_are_for():
 def test_no_file_is_too_large():
     large = [path.name for path in tracked() if path.stat().st_size > 15_000_000]
     assert not large
-
-
-# --- who may know whom ----------------------------------------------------------------------------------------------
-
-
-def imports(path):
-    """Modules of this project that a file imports, at its top or anywhere inside."""
-    package = ["lib", *path.relative_to(ROOT / "lib").parts[:-1]]
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = (
-                ".".join([*package[: len(package) - node.level + 1], node.module or ""]) if node.level else node.module
-            )
-            found |= {base.rstrip("."), *(f"{base.rstrip('.')}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.partition(".")[0] == "lib"}
-
-
-NEVER = [
-    ("lib/models", ["lib.datasets", "lib.training", "lib.figures", "lib.losses", "lib.checkpoints", "lib.reporting"]),
-    ("lib/datasets", ["lib.models", "lib.training", "lib.figures", "lib.losses"]),
-    ("lib/losses", ["lib.datasets", "lib.training", "lib.figures"]),
-    ("lib/training.py", ["lib.models", "lib.datasets", "lib.losses", "lib.figures"]),
-    ("lib/checkpoints.py", ["lib.models", "lib.datasets", "lib.losses", "lib.figures", "lib.training"]),
-    ("lib/metrics.py", ["lib.models", "lib.datasets", "lib.training", "lib.figures"]),
-    ("lib/figures.py", ["lib.models", "lib.datasets", "lib.training"]),
-    ("lib/widgets.py", ["lib.models", "lib.datasets", "lib.training"]),
-    ("lib/export", ["lib.models", "lib.datasets", "lib.training", "lib.figures", "lib.checkpoints", "lib.workbook"]),
-    ("lib", ["lib.workbook"]),  # nothing needs the command line
-]
-
-
-@pytest.mark.parametrize(("place", "never"), NEVER, ids=[place for place, _ in NEVER])
-def test_who_may_know_whom(place, never):
-    for path in LIB:
-        name = path.relative_to(ROOT).as_posix()
-        if name.startswith(place) and name not in ("lib/workbook.py", "lib/cluster.py"):
-            known = {found for found in imports(path) for other in never if (found + ".").startswith(other + ".")}
-            assert not known, f"{name} imports {', '.join(sorted(known))}"
-
-
-def test_lib_knows_no_notebook():
-    """No name or number of a notebook in any code, docstrings aside; `workbook.py` treats all alike."""
-    for path in LIB:
-        tree = ast.parse(path.read_text("utf-8"))
-        bodies = [node.body for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list) and node.body]
-        documentation = {body[0].value for body in bodies if isinstance(body[0], ast.Expr)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation:
-                found = re.search(r"\b[01]\d_[a-z]+", node.value)
-                assert not found, f"{path.relative_to(ROOT)} line {node.lineno} knows the notebook {found.group()!r}"
 
 
 def test_importing_lib_changes_nothing():

@@ -194,7 +194,8 @@ class Ink:
         on_ink = inside & self.dark[H - 1 - row.clamp(0, H - 1), column.clamp(0, W - 1)]
         return torch.where(on_ink, -self.entropy(), -math.inf).to(x)
 
-    def _draw(self, num, uniform):
+    def draw(self, num, uniform):
+        """Points (num, 2), float64; `uniform` draws a tensor of a given shape, uniform in 0 … 1."""
         pixels = self.corners[(len(self.corners) * uniform(num)).long()] + uniform(num, 2)
         return (pixels - self.mean) / self.std
 
@@ -312,7 +313,7 @@ def sample(density, num, generator: torch.Generator | None = None) -> Tensor:
     uniform = partial(torch.rand, generator=generator, dtype=torch.float64)
     normal = partial(torch.randn, generator=generator, dtype=torch.float64)
     if ink is not None:
-        points = ink._draw(num, uniform)
+        points = ink.draw(num, uniform)
     elif density in MIXTURES:
         weights, means, values, vectors = MIXTURES[density]
         which = torch.multinomial(weights, num, replacement=True, generator=generator)
@@ -347,11 +348,11 @@ def entropy(density) -> float:
     ink = _named(density, KNOWN)
     if ink is not None:
         return ink.entropy()
-    return _entropy_on_grid(density, CELLS)
+    return entropy_on_grid(density, CELLS)
 
 
 @lru_cache
-def _entropy_on_grid(density, cells):
+def entropy_on_grid(density, cells):
     """-∫ p log p by the midpoint rule, which for smooth densities that vanish at the border is exact but for digits."""
     width = 2 * HALF_WIDTH / cells
     axis = torch.arange(cells, dtype=torch.float64).add(0.5).mul(width).sub(HALF_WIDTH)

@@ -4,6 +4,7 @@ import gzip
 import math
 import struct
 import zlib
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.datasets.download import downloads_folder, fetch
-from lib.paths import ROOT
+from lib.storage.paths import ROOT
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # the mirror kept by PyTorch
 # Training images and labels, test images and labels (LeCun, Cortes and Burges), with the SHA-256 of the packed files.
@@ -22,6 +23,7 @@ MNIST_FILES = {
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
+COUNTS = (60_000, 60_000, 10_000, 10_000)  # of images or labels in these files
 SIZE = 28  # pixels, height and width
 TRAIN_SHARE = 0.8  # of scikit-learn's digits; MNIST comes divided
 
@@ -93,11 +95,11 @@ def binarise(images: Tensor, seed) -> Tensor:
 
 
 def _mnist():
+    folder, options = downloads_folder() / "MNIST" / "raw", {"attempts": 2, "limit": 20_000_000}
     paths = _found() or [
-        fetch(f"{MNIST_URL}{name}.gz", sha256, downloads_folder() / "MNIST" / "raw" / f"{name}.gz", attempts=2)
-        for name, sha256 in MNIST_FILES.items()
+        fetch(f"{MNIST_URL}{name}.gz", sha256, folder / f"{name}.gz", **options) for name, sha256 in MNIST_FILES.items()
     ]
-    arrays = [_read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)]
+    arrays = [_read_idx(*file) for file in zip(paths, (3, 1, 3, 1), COUNTS, strict=True)]
     for images, labels, path in ((*arrays[:2], paths[1]), (*arrays[2:], paths[3])):
         if len(images) != len(labels):
             raise _damaged(path, f"it has {len(labels)} labels for the {len(images)} images beside it")
@@ -116,18 +118,24 @@ def _found():
     return None
 
 
-def _read_idx(path, axes):
+def _read_idx(path, axes, most):
     """One of MNIST's files, unpacked or gzipped: uint8 images (N, 28, 28) for 3 axes, int64 labels (N,) for 1.
 
     The format: the number 0x0800 + axes, the size of every axis, all as big-endian 32-bit integers, then the bytes.
+    With more than `most` images or labels it is refused: no more is unpacked, however much a small file would become.
     """
+    header = 4 * (1 + axes)
+    limit = header + most * SIZE ** (axes - 1)
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":  # gzip; some programs unpack a file without changing its name
-            content = gzip.decompress(content)
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"  # gzip; some programs unpack a file without changing its name
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if packed else nullcontext(file) as unpacked:
+                content = unpacked.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, f"it cannot be read or unpacked ({error})") from error
-    header = 4 * (1 + axes)
+    if len(content) > limit:
+        raise _damaged(path, f"it has more than the {limit:,} bytes of {most:,} {'images' if axes == 3 else 'labels'}")
     if len(content) < header:
         raise _damaged(path, f"it has only {len(content)} bytes")
     magic, *sizes = struct.unpack(f">{1 + axes}I", content[:header])

@@ -7,7 +7,6 @@ same. The picture of mirrored factors (`mirror`) is the mirrored picture.
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -26,9 +25,18 @@ from lib.datasets.faces_geometry import (
     rotation,
     unit,
 )
-from lib.datasets.rendered import kept
+from lib.datasets.rendered import (
+    along,
+    check_factors,
+    draw_factors,
+    inside,
+    intensities,
+    kept,
+    light_direction,
+    on_screen,
+)
 
-# name: (lowest, highest) of a continuous factor, or the number of choices 0, 1, … of a discrete one.
+# Ranges, as `lib.datasets.rendered` describes them.
 FACTORS = {
     "yaw": (-45.0, 45.0),  # degrees; positive: the face turns to the right of the picture
     "pitch": (-20.0, 20.0),  # degrees; positive: it looks up
@@ -51,7 +59,6 @@ IRISES = [(84, 46, 20), (118, 116, 40), (50, 140, 90), (60, 130, 215)]
 BACKGROUNDS = [(205, 95, 90), (222, 178, 96), (124, 178, 112), (88, 158, 196), (146, 112, 190)]
 WHITE, BLACK, LASHES, LIPS = (246, 244, 240), (14, 12, 14), (44, 30, 26), (196, 84, 84)
 MOUTH, CLOTH, FRAME = (96, 30, 34), (86, 98, 118), (34, 36, 48)
-GAMMA = 2.2  # of the screen
 
 ELEVATION, AMBIENT, DIFFUSE = 32.0, 0.34, 0.86  # of the light: degrees above the horizon, strengths
 GLOSS = {SKIN: (0.14, 14), HAIR: (0.26, 20), NECK: (0.05, 14), SHIRT: (0.0, 1)}  # strengths and exponents
@@ -61,23 +68,12 @@ GLOSS = {SKIN: (0.14, 14), HAIR: (0.26, 20), NECK: (0.05, 14), SHIRT: (0.0, 1)} 
 
 
 def sample_factors(num, seed=0) -> Tensor:
-    """Draw the factors of `num` faces: (num, F), float32, columns in the order of FACTORS.
-
-    Continuous factors are uniform in their range, discrete ones uniform over their choices, all independent. The first
-    rows are the same however many are drawn.
+    """Draw the factors of `num` faces: (num, F), float32, columns in the order of FACTORS, see `draw_factors`.
 
     Raises:
         ValueError: num is below 1.
     """
-    if num < 1:
-        raise ValueError(f"need at least 1 face, got num = {num}")
-    factors = np.random.default_rng(seed).random((num, len(FACTORS)))
-    for column, values in enumerate(FACTORS.values()):
-        if isinstance(values, int):
-            factors[:, column] = np.floor(factors[:, column] * values)
-        else:
-            factors[:, column] = values[0] + (values[1] - values[0]) * factors[:, column]
-    return torch.from_numpy(factors).float()
+    return draw_factors(FACTORS, "face", num, seed)
 
 
 def mirror(factors: Tensor) -> Tensor:
@@ -86,47 +82,11 @@ def mirror(factors: Tensor) -> Tensor:
     Raises:
         ValueError: see `render`.
     """
-    check_factors(factors)
+    check_factors(FACTORS, factors)
     return factors * torch.tensor([-1.0 if name in ODD else 1.0 for name in FACTORS]).to(factors)
 
 
-def check_factors(factors: Tensor):
-    """Raise ValueError, with the factor and its range, unless the factors (N, F) are those of faces."""
-    if factors.dim() != 2 or factors.shape[1] != len(FACTORS) or not factors.is_floating_point():
-        raise ValueError(
-            f"factors must be floating point (N, {len(FACTORS)}), with the columns {', '.join(FACTORS)}; "
-            f"got {factors.dtype} {tuple(factors.shape)}"
-        )
-    for (name, values), column in zip(FACTORS.items(), factors.T, strict=True):
-        if isinstance(values, int):
-            wrong = ~torch.isin(column, torch.arange(values).to(column))
-            allowed = f"a whole number from 0 to {values - 1}"
-        else:
-            wrong = ~((column >= values[0]) & (column <= values[1]))
-            allowed = f"from {values[0]:g} to {values[1]:g}"
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(f"{name} must be {allowed}, but is {column[row].item():g} in row {row}")
-
-
 # --- colours --------------------------------------------------------------------------------------------------------
-
-
-def intensities(colour) -> Tensor:
-    """An 8-bit sRGB triple as light intensities 0 … 1: (3, 1)."""
-    return (torch.tensor(colour, dtype=torch.float32)[:, None] / 255) ** GAMMA
-
-
-def along(colours, place) -> Tensor:
-    """The colour at `place`, 0 … 1, on the way through a list of sRGB triples, as light intensities (3, 1)."""
-    first = min(int(place * (len(colours) - 1)), len(colours) - 2)
-    share = place * (len(colours) - 1) - first
-    return torch.lerp(intensities(colours[first]), intensities(colours[first + 1]), share)
-
-
-def inside(distance, softness=0.03):
-    """Coverage 0 … 1 by a shape, from the signed distance to its edge (negative inside), which is `softness` wide."""
-    return (0.5 - distance / softness).clamp(0, 1)
 
 
 def paint_skin(p, factors):
@@ -232,9 +192,7 @@ def _render_one(factors, rays):
     t, met = intersect(head, turn, rays)
     height = -rays[1] / rays[2] * DISTANCE / HALF_WIDTH  # from -1 at the lower to 1 at the upper edge
     picture = along(BACKGROUNDS, factors["background"]) * (0.86 + 0.2 * height)
-    azimuth, elevation = math.radians(factors["light"]), math.radians(ELEVATION)
-    level = math.cos(elevation)
-    light = torch.tensor([math.sin(azimuth) * level, math.sin(elevation), math.cos(azimuth) * level])
+    light = light_direction(factors["light"], ELEVATION)
     for what, (index, p, n) in met.items():
         colour, share = _surface(what, p, head, factors)
         n = turn @ n if what in (SKIN, HAIR) else n
@@ -262,15 +220,14 @@ def render(factors: Tensor, size=64, progress=False) -> Tensor:
     Raises:
         ValueError: a factor is out of its range, the factors have another shape, or the size is odd or below 8.
     """
-    check_factors(factors)
+    check_factors(FACTORS, factors)
     if size < 8 or 2 * size % BLOCK:
         raise ValueError(f"the size must be even and at least 8 pixels, got {size}")
     rays = camera_rays(2 * size)
     pictures = torch.empty(len(factors), 3, size, size, dtype=torch.uint8)
     for number, row in enumerate(tqdm(factors.tolist(), unit="face", disable=not progress)):
         picture = _render_one(dict(zip(FACTORS, row, strict=True)), rays)
-        pixels = picture.view(3, size, 2, size, 2).mean((2, 4)).clamp(0, 1) ** (1 / GAMMA)
-        pictures[number] = (255 * pixels).round().byte()
+        pictures[number] = on_screen(picture.view(3, size, 2, size, 2).mean((2, 4)))
     return pictures
 
 

@@ -9,18 +9,26 @@ is the same.
 import math
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.datasets.download import downloads_folder
-from lib.datasets.faces import GAMMA, along, inside, intensities
+from lib.datasets.download import downloads_folder, library_download
 from lib.datasets.flowers_shapes import LEAVES, PETALS, RADIUS, Layer, leaf, middle, on_bowl, pixels, rays, rotation
-from lib.datasets.images import ImagesError, _check, _load, _one_download_error, _read_file
-from lib.datasets.rendered import kept
+from lib.datasets.images import INSTEAD
+from lib.datasets.pictures import ImagesError, check_request, read_file, read_pictures
+from lib.datasets.rendered import (
+    along,
+    check_factors,
+    draw_factors,
+    inside,
+    intensities,
+    kept,
+    light_direction,
+    on_screen,
+)
 
-# name: (lowest, highest) of a continuous factor, or the number of choices 0, 1, … of a discrete one.
+# Ranges, as `lib.datasets.rendered` describes them.
 FACTORS = {
     "petals": len(PETALS),  # 4, 5, 6, 8, 12 or 16 in every layer
     "layers": 3,  # one, two or three
@@ -54,42 +62,12 @@ GOLDEN = math.pi * (3 - math.sqrt(5))  # angle from dot to dot, as seeds grow
 
 
 def sample_factors(num, seed=0) -> Tensor:
-    """Draw the factors of `num` flowers: (num, F), float32, columns in the order of FACTORS.
-
-    Continuous factors are uniform in their range, discrete ones uniform over their choices, all independent. The first
-    rows are the same however many are drawn.
+    """Draw the factors of `num` flowers: (num, F), float32, columns in the order of FACTORS, see `draw_factors`.
 
     Raises:
         ValueError: num is below 1.
     """
-    if num < 1:
-        raise ValueError(f"need at least 1 flower, got num = {num}")
-    factors = np.random.default_rng(seed).random((num, len(FACTORS)))
-    for column, values in enumerate(FACTORS.values()):
-        if isinstance(values, int):
-            factors[:, column] = np.floor(factors[:, column] * values)
-        else:
-            factors[:, column] = values[0] + (values[1] - values[0]) * factors[:, column]
-    return torch.from_numpy(factors).float()
-
-
-def check_factors(factors: Tensor):
-    """Raise ValueError, with the factor and its range, unless the factors (N, F) are those of flowers."""
-    if factors.dim() != 2 or factors.shape[1] != len(FACTORS) or not factors.is_floating_point():
-        raise ValueError(
-            f"factors must be floating point (N, {len(FACTORS)}), with the columns {', '.join(FACTORS)}; "
-            f"got {factors.dtype} {tuple(factors.shape)}"
-        )
-    for (name, values), column in zip(FACTORS.items(), factors.T, strict=True):
-        if isinstance(values, int):
-            wrong = ~torch.isin(column, torch.arange(values).to(column))
-            allowed = f"a whole number from 0 to {values - 1}"
-        else:
-            wrong = ~((column >= values[0]) & (column <= values[1]))
-            allowed = f"from {values[0]:g} to {values[1]:g}"
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(f"{name} must be {allowed}, but is {column[row].item():g} in row {row}")
+    return draw_factors(FACTORS, "flower", num, seed)
 
 
 # --- painting: every function returns the picture, light intensities (3, R), with something more on it --------------
@@ -178,9 +156,7 @@ def _render_one(factors, coarse, fine):
 
     The blurred background is computed at `coarse` pixels (2, R / 4), each as large as four fine ones.
     """
-    azimuth, elevation = math.radians(factors["light"]), math.radians(ELEVATION)
-    level = math.cos(elevation)
-    light = torch.tensor([math.sin(azimuth) * level, math.sin(elevation), math.cos(azimuth) * level])
+    light = light_direction(factors["light"], ELEVATION)
     picture, size = paint_background(coarse, factors["background"], light), math.isqrt(coarse.shape[1])
     picture = picture.view(3, size, 1, size, 1).expand(3, size, 2, size, 2).reshape(3, -1)
     picture = paint_green(picture, fine, factors, light)
@@ -215,7 +191,7 @@ def render(factors: Tensor, size=64, progress=False) -> Tensor:
     Raises:
         ValueError: a factor is out of its range, the factors have another shape, or the size is below 8.
     """
-    check_factors(factors)
+    check_factors(FACTORS, factors)
     if size < 8:
         raise ValueError(f"the size must be at least 8 pixels, got {size}")
     coarse, fine = pixels(size), pixels(2 * size)
@@ -223,8 +199,7 @@ def render(factors: Tensor, size=64, progress=False) -> Tensor:
     for number, row in enumerate(tqdm(factors.tolist(), unit="flower", disable=not progress)):
         picture = _render_one(dict(zip(FACTORS, row, strict=True)), coarse, fine)
         rows = picture.view(3, size, 2, 2 * size).sum(2)
-        levels = (0.25 * (rows[..., ::2] + rows[..., 1::2])).clamp(0, 1) ** (1 / GAMMA)
-        pictures[number] = (255 * levels).round().byte()
+        pictures[number] = on_screen(0.25 * (rows[..., ::2] + rows[..., 1::2]))
     return pictures
 
 
@@ -263,16 +238,16 @@ def load_oxford_flowers(size=(64, 64), max_images=None, *, split="train", progre
         DownloadError: the photographs are not there and cannot be downloaded. ImagesError: they are incomplete.
         ValueError: a size or number below 1, or an unknown split.
     """
-    _check(size, max_images, 1, 1.0)
+    check_request(size, max_images, 1, 1.0)
     if split not in OXFORD_SPLITS:
         raise ValueError(f"split must be {', '.join(OXFORD_SPLITS)}; got {split!r}")
     from scipy.io import loadmat
 
-    from lib.torchvision_compat import import_torchvision
+    from lib.datasets.torchvision_compat import import_torchvision
 
     folder = downloads_folder() / "flowers-102"
-    remedy = f"save 102flowers.tgz, imagelabels.mat and setid.mat in {folder} by hand and unpack the first"
-    with _one_download_error("Oxford's flowers", remedy):
+    remedy = f"{INSTEAD}save 102flowers.tgz, imagelabels.mat and setid.mat in {folder} by hand and unpack the first"
+    with library_download("Oxford's flowers", remedy):
         import_torchvision().datasets.Flowers102(downloads_folder(), download=True)
     found = sum(1 for _ in (folder / "jpg").glob("image_*.jpg"))
     if found < OXFORD_FLOWERS:
@@ -281,5 +256,5 @@ def load_oxford_flowers(size=(64, 64), max_images=None, *, split="train", progre
         )
     sets = loadmat(folder / "setid.mat")
     names = [f"image_{number:05d}.jpg" for key in OXFORD_SPLITS[split] for number in sets[key].ravel().tolist()]
-    files = {name: partial(_read_file, folder / "jpg" / name) for name in names}
-    return _load(folder, files, size, max_images, 100, 1.0, progress)
+    files = {name: partial(read_file, folder / "jpg" / name) for name in names}
+    return read_pictures(folder, files, size, max_images, 100, 1.0, progress)

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from lib.checkpoints import write_atomically
 from lib.datasets import gameplay_sprites as art
 from lib.datasets.gameplay_sprites import GROUND, HEIGHT, TILE, WIDTH, layers, paste, tiles
+from lib.storage.files import write_atomically
 
 ELEMENTS = ("background", "enemies", "spawns", "player", "score")  # later ones are drawn over earlier ones
 SPEED = 2  # pixels that the level moves to the left in a frame; the hills move 1, the mountains 0

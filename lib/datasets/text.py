@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib.datasets.download import downloads_folder, fetch
-from lib.paths import ROOT
+from lib.storage.paths import ROOT
 
 TALE = ROOT / "data" / "tale.txt"  # written for this workbook
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -38,7 +38,7 @@ def read_text(source, minimum=MINIMUM):
         DownloadError: tiny Shakespeare could neither be found nor downloaded.
     """
     if source == "tinyshakespeare":
-        path = fetch(SHAKESPEARE_URL, SHAKESPEARE_SHA256, downloads_folder() / "tinyshakespeare.txt")
+        path = fetch(SHAKESPEARE_URL, SHAKESPEARE_SHA256, downloads_folder() / "tinyshakespeare.txt", limit=2_000_000)
     else:
         path = TALE if source == "tale" else Path(source)
     try:

@@ -1,6 +1,5 @@
 """Films from files, an mp4, a gif or a folder of pictures, as grey frames of one size; parts of them kept for tests."""
 
-import re
 import struct
 import warnings
 from pathlib import Path
@@ -9,6 +8,8 @@ import imageio_ffmpeg
 import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageSequence
+
+from lib.datasets.pictures import grey, natural_order
 
 FILMS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"}  # read by ffmpeg
 ANIMATIONS = {".gif", ".webp", ".apng"}  # read by Pillow, like the pictures
@@ -102,9 +103,9 @@ def _animation(path):
     try:
         with Image.open(path) as film:
             for image in ImageSequence.Iterator(film):
-                grey = _grey(image)
+                frame = grey(image)
                 count += 1
-                yield grey
+                yield frame
     except DAMAGE as error:
         raise VideoError(f"{path} cannot be decoded, it is damaged after {count} frames: {error}") from error
 
@@ -114,29 +115,14 @@ def _folder(folder, damaged):
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
     if not paths:
         raise VideoError(f"the folder {folder} holds no pictures: put frames into it ({', '.join(sorted(PICTURES))})")
-    for path in sorted(paths, key=_natural):
+    for path in sorted(paths, key=lambda path: natural_order(path.name)):
         try:
             with Image.open(path) as image:
-                grey = _grey(ImageOps.exif_transpose(image))
+                frame = grey(ImageOps.exif_transpose(image))
         except DAMAGE:
             damaged.append(path.name)
             continue
-        yield grey
-
-
-def _natural(path):
-    """Sort key under which frame2.png comes before frame10.png."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
-
-
-def _grey(image):
-    """A picture in 256 grey levels; what is transparent becomes black, 16-bit grey levels are divided by 256."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return image.convert("L")
+        yield frame
 
 
 def split_segments(num_frames, num_segments, held_out_share, context):

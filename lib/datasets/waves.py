@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from lib.checkpoints import write_atomically
-from lib.paths import ROOT
+from lib.storage.files import write_atomically
+from lib.storage.paths import ROOT
 
 SIZE, SPEED, DT, DX = 32, 3.0, 0.1, 1.0  # cells, length units per time unit, time step, width of a cell
 VARIANCE, AMPLITUDE = 0.5, 3.4  # of the Gaussian at the start, in cells² and in units of u

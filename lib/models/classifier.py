@@ -1,7 +1,8 @@
 """A small convolutional network that reads the factors off a picture; its features serve to compare sets of pictures.
 
 B counts the pictures. Trained on other pictures beforehand and then frozen, the network judges a generative model: are
-the features of its pictures distributed like those of true ones (`lib.sample_quality`), and which factors do they show?
+the features of its pictures distributed like those of true ones (`lib.metrics.sample_quality`), and which factors do
+they show?
 """
 
 import torch

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models._checks import check_sequence
+from lib.models.checks import check_sequence
 
 
 class Conv1d(nn.Module):

@@ -110,8 +110,8 @@ class Discriminator(nn.Module):
         width: W. channels: C. size: S, a power of two from 16.
         spectral_norm: divide every weight by its largest singular value, so that no layer stretches any direction.
             Source: Miyato, Kataoka, Koyama and Yoshida (2018), "Spectral normalization for GANs".
-        batch_norm: False for the gradient penalties of `lib.adversarial`: with it, the logit of one picture depends on
-            all others of its batch.
+        batch_norm: False for the gradient penalties of `lib.training.adversarial`: with it, the logit of one picture
+            depends on all others of its batch.
 
     Raises:
         ValueError: a size that makes no sense.
@@ -186,7 +186,7 @@ class GAN(nn.Module):
     def recalibrate(self, num: int = 512, seed: int = 0) -> None:
         """Give the batch norms of `average` the statistics of its own activations, from `num` pictures, 64 at a time.
 
-        To be called before the average is used, as `lib.adversarial.fit_gan` does after every epoch.
+        To be called before the average is used, as `lib.training.adversarial.fit_gan` does after every epoch.
 
         Raises:
             ValueError: num is below 64, too few for statistics.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lib.models._checks import check_sequence
+from lib.models.checks import check_sequence
 
 
 class RNNCell(nn.Module):

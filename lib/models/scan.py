@@ -4,7 +4,7 @@ recurrence can be evaluated in log2(T) parallel steps instead of T sequential on
 import torch
 from torch import Tensor, nn
 
-from lib.models._checks import check_sequence
+from lib.models.checks import check_sequence
 from lib.models.initialisation import chrono_bias
 
 

@@ -7,7 +7,7 @@ W_gx is the matrix that leads from the input x to the gate g, W_gh the one from 
 import torch
 from torch import Tensor, nn
 
-from lib.models._checks import check_sequence
+from lib.models.checks import check_sequence
 from lib.models.initialisation import initialise
 
 

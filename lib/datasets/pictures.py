@@ -1,0 +1,172 @@
+"""Pictures in files: which there are and in which order, decoded with limits, reduced to one size; many at once.
+
+`lib.datasets.images` and `lib.datasets.video` read through these functions, and so does whoever has a collection.
+"""
+
+import io
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+KINDS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}  # of an animation, the first frame
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow knows more, some of which start other programs
+MAX_PIXELS, MAX_BYTES = 120_000_000, 200_000_000  # of one picture; beyond that lie mistakes and decompression bombs
+
+
+class ImagesError(ValueError):
+    """A folder or zip file of pictures cannot be read, or holds too few."""
+
+
+# --- one picture ----------------------------------------------------------------------------------------------------
+
+
+def read_file(path):
+    """The bytes of a picture's file. Raises ValueError for more than MAX_BYTES, OSError if it cannot be read."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES / 1e6:g} MB")
+    return path.read_bytes()
+
+
+def read_member(archive, member):
+    """The bytes of one file in a zip file. No more are unpacked than it announces, and not more than MAX_BYTES.
+
+    Raises:
+        ValueError: it announces more, or is packed in a way that Python would unpack without a limit.
+    """
+    if member.file_size > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES / 1e6:g} MB")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("packed in an unusual way")
+    with archive.open(member) as file:
+        return file.read(member.file_size)
+
+
+def decode(content, size, centre):
+    """One picture from the bytes of its file, turned, reduced and cut as `lib.datasets.images.load_images` describes.
+
+    Args:
+        content: the bytes, in one of FORMATS. size: (H, W) of the result. centre: share of the middle that is kept.
+
+    Returns:
+        uint8 (3, H, W), red, green, blue
+
+    Raises:
+        ValueError: more than MAX_PIXELS. Pillow's own errors, of nearly any kind, for what is damaged.
+    """
+    height, width = size
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width} × {image.height} pixels are more than {MAX_PIXELS / 1e6:g} million")
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is much faster. Twice the size that
+        # is needed leaves the rest to the better filter.
+        image.draft("RGB", (int(2 * max(size) / centre),) * 2)
+        colours = _colours(ImageOps.exif_transpose(image))
+    colours = ImageOps.fit(colours, (width, height), Image.Resampling.BICUBIC, bleed=(1 - centre) / 2)
+    return np.asarray(colours).transpose(2, 0, 1)
+
+
+def _colours(image):
+    """A picture in red, green and blue; what is transparent becomes black."""
+    return _on_black(grey(image) if image.mode.startswith("I") else image).convert("RGB")
+
+
+def _on_black(image):
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+
+
+def grey(image):
+    """A picture in 256 grey levels; what is transparent becomes black, 16-bit grey levels are divided by 256."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
+    return _on_black(image).convert("L")
+
+
+def natural_order(name):
+    """Sort key under which frame2.png comes before frame10.png: of the name of a file or folder, without its path."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+# --- many -----------------------------------------------------------------------------------------------------------
+
+
+def check_request(size, max_images, min_images, centre):
+    """Raise ValueError for arguments of `read_pictures` that make no sense."""
+    height, width = size
+    if min(height, width, min_images) < 1 or (max_images is not None and max_images < 1) or not 0 < centre <= 1:
+        raise ValueError(
+            "need a height and width of at least 1, min_images ≥ 1, max_images ≥ 1 and 0 < centre ≤ 1; got "
+            f"size {tuple(size)}, min_images {min_images}, max_images {max_images} and centre {centre}"
+        )
+
+
+def read_pictures(source, files, size, max_images, min_images, centre, progress) -> Tensor:
+    """The pictures among `files`: uint8 (N, 3, H, W), in the natural order of their names.
+
+    Args:
+        source: what to call all of them in messages. files: dict name: function that returns the file's bytes; names
+            may have folders, with "/".
+        size, max_images, min_images, centre, progress: see `lib.datasets.images.load_images`.
+
+    Raises:
+        ImagesError: too few can be read. A warning, at the caller's caller, counts and names those that cannot.
+    """
+    names = sorted(filter(_is_picture, files), key=_order)
+    limit = min(len(names), max_images or len(names))
+    chosen = [i * len(names) // limit for i in range(limit)]
+    others = sorted(set(range(len(names))) - set(chosen))  # stand in for chosen ones that cannot be read
+    images, places, unreadable = np.empty((limit, 3, *size), np.uint8), [], []
+    with warnings.catch_warnings(), tqdm(total=limit, desc="pictures", disable=not progress) as bar:
+        warnings.simplefilter("ignore")  # Pillow's remarks about single files would drown the one that counts
+        for place in chosen + others:
+            if len(places) == limit:
+                break
+            try:
+                images[len(places)] = decode(files[names[place]](), size, centre)
+            except Exception as error:  # damaged files raise nearly anything; thousands may still be good
+                unreadable.append(f"{names[place]} ({_reason(error)})")
+            else:
+                places.append(place)
+                bar.update()
+    note = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
+    note = f"pictures that cannot be read are left out, {len(unreadable)}: {note}"
+    needed = min(min_images, max_images or min_images)
+    if len(places) < needed:
+        kinds = sorted({Path(name).suffix.lower() for name in files if not _is_picture(name)} - {""})
+        if not unreadable:
+            note = f"read are {', '.join(sorted(KINDS))}; other files there: {', '.join(kinds[:9]) or 'none'}"
+        raise ImagesError(
+            f"{source} holds {len(places)} readable pictures, but at least {needed} are needed: give more, or lower "
+            f"min_images ({note})"
+        )
+    if unreadable:
+        warnings.warn(f"{source}: {note}", stacklevel=3)
+    if sorted(places) != places:
+        return torch.from_numpy(images[np.argsort(places)])
+    return torch.from_numpy(images[: len(places)])
+
+
+def _reason(error):
+    """What an error says, without the paths and objects that Python's and Pillow's texts contain."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return re.sub(r" ?<[^>]*>", "", text)
+
+
+def _is_picture(name):
+    """Whether a file has the ending of a picture and is not hidden, nor what macOS adds to zip files."""
+    parts = name.split("/")
+    return Path(name).suffix.lower() in KINDS and not any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def _order(name):
+    """Sort key: naturally, folder by folder; the name itself decides between A.jpg and a.jpg."""
+    return [natural_order(part) for part in name.split("/")], name

@@ -1,0 +1,75 @@
+"""Data and forecasters of the wave experiments, by their settings."""
+
+from functools import partial
+
+import torch
+
+from lib.datasets.waves import exact_stencil, wave_set
+from lib.experiments.waves.settings import SettingsError
+from lib.models import ConvLSTM, NextFrame, NoNetwork, Stencil, UNet
+
+
+def wave_data(data, use, share=1.0):
+    """The "train", "validation" or "test" set of these settings (the group `data`): (N, T, H, W)."""
+    physics = {"size": data.size, "speed": data.speed, "num_sources": data.num_sources, "damping": data.damping}
+    physics |= {"obstacle": data.obstacle, "start": data.start}
+    return wave_set(use, data.skip_rate, seed=data.seed, share=share, **physics)
+
+
+def unet(model):
+    """Forecaster with a U-Net inside, of the settings of the group `model`."""
+    lists = [list(numbers) for numbers in (model.c_list, model.spatial_factor_list, model.num_block_list)]
+    options = (model.padding, model.kernel_size, model.expansion, model.norm)
+    network = UNet(model.context_size, model.bundle, *lists, *options)
+    return NextFrame(network, model.context_size, model.head, step_scale=torch.ones(model.bundle))
+
+
+def convlstm(model):
+    """ConvLSTM of the settings of the group `model`."""
+    options = (model.c_hidden, model.num_layers, model.kernel_size, model.padding, model.head)
+    return ConvLSTM(*options, output=model.output).to(memory_format=torch.channels_last)
+
+
+BUILDERS = {"unet": unet, "convlstm": convlstm}
+
+
+def builder(config):
+    """A function of no arguments that builds the forecaster of these settings, see `build`.
+
+    It knows the one function of BUILDERS that it needs: a stored result depends on no other kind of model.
+
+    Raises:
+        SettingsError: there is no such kind of model.
+    """
+    if config.model.name not in BUILDERS:
+        raise SettingsError(f"model.name must be one of {', '.join(BUILDERS)}; got {config.model.name!r}")
+    return partial(_drawn, BUILDERS[config.model.name], config)
+
+
+def _drawn(make, config):
+    torch.manual_seed(config.seed)
+    try:
+        return make(config.model)
+    except ValueError as error:
+        raise SettingsError(f"model: {error}") from error
+
+
+def build(config):
+    """The forecaster of these settings, with fresh weights drawn with `config.seed`.
+
+    Raises:
+        SettingsError: the model's settings contradict each other.
+    """
+    return builder(config)()
+
+
+def baselines(config):
+    """What a forecaster has to beat: by name, the zero prediction, copying, the straight line, and the exact rule."""
+    data = config.data
+    kernel = exact_stencil(data.skip_rate, data.speed).float()
+    return {
+        "zero": NextFrame(NoNetwork(), 1, "absolute"),
+        "copy last frame": NextFrame(NoNetwork(), 1, "change"),
+        "straight line": NextFrame(NoNetwork(), 2, "extrapolate"),
+        "exact stencil": NextFrame(Stencil(kernel), 2, "absolute"),
+    }

@@ -1,0 +1,189 @@
+"""Training the forecasters of waves: one, which is kept with its settings, or many, of which the numbers are kept."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from lib import training
+from lib.datasets.waves import WaveWindows
+from lib.experiments.waves.evaluation import evaluate, rounded, score
+from lib.experiments.waves.forecasters import build, builder, wave_data
+from lib.experiments.waves.settings import SettingsError, check_training, flat
+from lib.losses import forecast_loss, pushforward_loss
+from lib.storage import tensors
+from lib.storage.files import CheckpointError, write_atomically
+from lib.storage.paths import exports_folder
+from lib.training import checkpoints, distributed
+
+EPOCHS = 10  # validations during a training
+WEIGHTS = "model.safetensors"
+
+
+# --- one training ---------------------------------------------------------------------------------------------------
+
+
+def set_scales(model, runs):
+    """Store in a forecaster the standard deviation of the field, and the size of what it has to add to its base."""
+    model.field_scale.fill_(runs.std())
+    bundle, last = model.step_scale.numel(), runs[:, 1:]
+    slope = last - runs[:, :-1] if model.head == "extrapolate" else 0.0
+    for k in range(1, bundle + 1):
+        later = runs[:, 1 + k :]
+        base = 0.0 if model.head == "absolute" else (last + k * slope)[:, :-k]
+        model.step_scale.view(-1)[k - 1] = (later - base).square().mean().sqrt()
+
+
+def rollout_length(step, settings):
+    """Frames predicted in closed loop in an optimiser step, numbered from 0 (settings: the group `training`)."""
+    border = 0.0
+    for length, share in zip(settings.rollout_steps, settings.phases, strict=True):
+        border += share * settings.steps
+        if step < round(border):
+            return length
+    return settings.rollout_steps[-1]
+
+
+def rate_factor(step, steps):
+    """Learning rate over its greatest value: up in the first tenth, then down along a cosine."""
+    rise = max(1, steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+
+
+def fit(model, config, **options):
+    """Train a forecaster on the data of its settings; returns the history. `options` go to `training.fit`.
+
+    Every optimiser step evaluates the network about `predictions_per_step` times, in many short roll-outs or in few
+    long ones: neither its time nor its memory grows with the length of the roll-out.
+    """
+    settings = config.training
+    check_training(settings)
+    runs = wave_data(config.data, "train", config.data.share)
+    if config.model.get("scaled", True):
+        set_scales(model, runs)
+    device = training.best_device()
+    model.to(device)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    betas = (0.9, 0.99)  # gradients shrink by orders of magnitude during a training: forget the old ones sooner
+    optimizer = kind(model.parameters(), settings.learning_rate, betas, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
+    given, bundle = settings.sequence_length or model.context_size, model.step_scale.numel()
+    cut = (config.data.cut_start, config.data.cut_end)
+    windows = {length: WaveWindows(runs, given, length, *cut) for length in set(settings.rollout_steps)}
+    epochs = min(EPOCHS, settings.steps)
+    borders = [round(settings.steps * (epoch + 1) / epochs) for epoch in range(epochs)]
+
+    def batches(generator):
+        end = next(border for border in borders if border > schedule.last_epoch)
+        while schedule.last_epoch < end:  # the schedule counts the steps, also across an interruption
+            length = rollout_length(schedule.last_epoch, settings)
+            evaluations = given - model.context_size + -(-length // bundle)
+            frames, targets = windows[length].draw(max(1, settings.predictions_per_step // evaluations), generator)
+            if settings.noise:
+                sigma = settings.noise * model.field_scale.item()
+                frames = frames + sigma * torch.randn(frames.shape, generator=generator)
+            yield frames, targets
+
+    watched = wave_data(config.data, "validation", 0.027).to(device)
+
+    def validate(model):
+        result = score(model, watched, watched.shape[1] // 2)
+        return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
+
+    loss = pushforward_loss if settings.pushforward else forecast_loss
+    options |= {"schedule": schedule, "clip": settings.clip, "seed": config.seed, "validate": validate}
+    history = training.fit(model, batches, loss, optimizer, epochs=epochs, **options)
+    model.cpu()
+    return history
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def train(config, name, *, retrain=False, why="", log_dir=None):
+    """Train a forecaster, or load it if exactly this training was done; see `lib.training.checkpoints.train_or_load`.
+
+    The run's folder, `exports/runs/<name>` unless told otherwise, receives its settings (`.hydra/config.yaml`), its
+    weights and its TensorBoard events, in either case.
+
+    Returns:
+        checkpoints.Run
+
+    Raises:
+        SettingsError: no such training is possible. CheckpointError: the name cannot be stored.
+    """
+    make = builder(config)
+    check_training(config.training)
+    try:
+        wave_data(config.data, "validation", 0.01)
+        if not 0 < config.data.share <= 1:
+            raise ValueError(f"share must lie above 0 and at most at 1, got {config.data.share}")
+    except ValueError as error:
+        raise SettingsError(f"data: {error}") from error
+    folder = Path(log_dir) if log_dir else exports_folder() / "runs" / name
+
+    def start(model, resume, log_dir):
+        return fit(model, config, resume=resume, log_dir=log_dir)
+
+    run = checkpoints.train_or_load(name, make, start, flat(config), retrain=retrain, why=why, log_dir=folder)
+    if distributed.is_main():
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        settings = OmegaConf.to_yaml(config, resolve=True)
+        write_atomically(folder / ".hydra" / "config.yaml", settings.encode())
+        tensors.save(folder / WEIGHTS, run.model.state_dict())
+    distributed.wait()
+    return run
+
+
+def load(folder):
+    """The trained forecaster of a run's folder and its settings, exactly as trained: (model, config).
+
+    Raises:
+        SettingsError: the folder is no finished run, or its settings are damaged.
+        CheckpointError: its weights are damaged.
+    """
+    folder = Path(folder)
+    file = folder / ".hydra" / "config.yaml"
+    if not file.is_file() or not (folder / WEIGHTS).is_file():
+        raise SettingsError(f"{folder} is no finished run: it has no {file.name if not file.is_file() else WEIGHTS}")
+    try:
+        config = OmegaConf.load(file)
+        model = build(config)
+        model.load_state_dict(tensors.load(folder / WEIGHTS))
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"the settings in {file} are damaged or of another version: {error}") from error
+    return model, config
+
+
+def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
+    """Train and evaluate many settings, keeping only the numbers; see `lib.training.checkpoints.sweep`.
+
+    Args:
+        configs: settings of the trainings. runs: test runs for the evaluation (default: all that are configured).
+        trained: results of `train`; where one has the same settings, it is evaluated instead of trained again.
+
+    Returns:
+        list of dicts: the flat settings, what `evaluate` returns, `loss` and `share` (the one-step error on validation
+        runs over copying's, after each tenth of the training), and `cpu_seconds`.
+    """
+    first, known = configs[0], {json.dumps(run.settings): run for run in trained}
+    asked = {"evaluation": {"runs": runs}} if runs else {}
+    # What `run` reads decides its results: of the builders, those of these settings and no others.
+    by_settings = {json.dumps(flat(config)): (OmegaConf.merge(config, asked), builder(config)) for config in configs}
+
+    def run(**settings):
+        (config, make), done = by_settings[json.dumps(settings)], known.get(json.dumps(settings))
+        model, history = (done.model, done.history) if done else (make(), None)
+        history = history or fit(model, config, progress=False)
+        curves = {"loss": history["loss"], "share": history["one_step_share"]}
+        return evaluate(model, config) | rounded(curves)
+
+    shared = {"test runs": runs or first.evaluation.runs, "warm-up": first.evaluation.warm_up}
+    shared["horizon"] = first.evaluation.horizon
+    return checkpoints.sweep(name, run, [flat(config) for config in configs], shared, retrain=retrain, why=why)

@@ -1,0 +1,380 @@
+"""What is kept of a training: weights, settings, history and results, and the decision whether to load them or to
+train.
+
+Two stores hold finished work. `checkpoints/` ships with the workbook and is written only by `make ship` and `restamp`;
+`checkpoints/local/` receives every training of the reader and wins where both match. A training is identified by its
+name, its settings (plain numbers and strings) and the code that decides its result (`lib.storage.fingerprint`).
+Everything equal: it is loaded. Anything different: it is trained.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from lib.storage import tensors
+from lib.storage.files import CheckpointError, read_table, write_atomically, write_table
+from lib.storage.fingerprint import code_parts, difference, fingerprint_of
+from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
+from lib.training import distributed, events, probes, restamping
+
+_BUILT = weakref.WeakSet()  # models that `build` functions have returned, each of them once
+RECORDS = []  # one entry per name that `train_or_load` or `sweep` was called with; `lib.workbook.reporting` reads it
+
+
+def local_folder():
+    """The reader's own store, ignored by git."""
+    return checkpoints_folder() / "local"
+
+
+def is_reference():
+    """Whether this process may be held to the shipped results (the claims' condition, together with the profile)."""
+    return all(record["reference"] for record in RECORDS)
+
+
+# --- train or load --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """A trained model and what is known about its training.
+
+    Attributes:
+        name: `notebook/run`.
+        model: the module, with the trained weights, on the device on which it was built or trained.
+        history: dict of lists, one number per epoch: `step`, `loss`, `rate`, `seconds`, and what the validation
+            returned.
+        settings: what the training was asked to do. seconds: CPU time of the training (`time.process_time`).
+        origin: "shipped", "local" or "trained".
+    """
+
+    name: str
+    model: torch.nn.Module
+    history: dict
+    settings: dict
+    seconds: float
+    origin: str = "trained"
+
+    @property
+    def result(self):
+        """The last value of every validated quantity (or of the loss, where nothing was validated)."""
+        last = {
+            key: values[-1] for key, values in self.history.items() if values and key not in ("step", "rate", "seconds")
+        }
+        return {key: value for key, value in last.items() if key not in ("loss", "gradient_norm")} or last
+
+
+def train_or_load(name, build, train, settings, *, sources=(), retrain=False, why="", log_dir=None, half=False):
+    """Return a trained model: loaded if exactly this training was done before, otherwise trained now and stored.
+
+    Args:
+        name: "notebook/run", for example "01_palindromes/lstm_T20".
+        build: function of no arguments that returns a freshly initialised module, for example
+            `lambda: build(VanillaRNN, seed=0)`. A module itself is refused: it may have been trained before.
+        train: called as `train(model, resume=path, log_dir=path)`, returns the history; pass both paths on to
+            `training.fit`.
+        settings: everything else that decides the result, as plain values: sizes, rates, steps, seed.
+        sources: further classes and functions whose code decides the result, where `build` and `train` do not refer to
+            them by name (see `lib.storage.fingerprint.code_parts`).
+        retrain: train even if a finished training exists (a killed one still resumes).
+        why: one sentence for the run table: the reason for this training.
+        log_dir: folder of its TensorBoard events (default: `exports/runs/<name>`).
+        half: round the trained weights to half precision, relative errors of up to 5e-4, which makes the file half as
+            large. The model that is returned has the rounded weights, whether it was trained now or loaded; the
+            settings then say "precision": "half".
+
+    Returns:
+        Run: model, history, settings, CPU-seconds and where it came from.
+
+    Raises:
+        CheckpointError: the name or the settings cannot be stored, or `build` builds no module. A damaged file is
+            named, left alone and never loaded.
+    """
+    _check_name(name)
+    model = _built(name, build)
+    settings = settings | ({"precision": "half"} if half else {})
+    parts = code_parts(build, train, type(model), *sources)
+    key = _key(settings, source := fingerprint_of(parts))
+    local_file = local_folder() / name / f"{key}.safetensors"
+    shipped_file = checkpoints_folder() / f"{name}.safetensors"
+    shipped = _read(shipped_file, tensors.load)
+    if shipped and restamping.wanted():
+        shipped = restamping.training(shipped_file, name, shipped, build, train, settings, parts)
+    unlike = _unlike(settings, source, parts, shipped) if shipped else ""
+    stored, origin = (_read(local_file, tensors.load, settings, source), "local")
+    if stored is None and shipped and not unlike:
+        stored, origin = shipped, "shipped"
+    log_dir = log_dir or exports_folder() / "runs" / name
+    usable = stored is not None and (not retrain or _shipping() or _retrained(local_file))
+    # Processes that share their trainings must all train or all load: what the main one has found decides.
+    stored, origin, usable = distributed.agree((stored, origin, usable))
+
+    if usable:
+        try:
+            model.load_state_dict(stored["model"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{name}: the stored weights do not fit the model, although settings and code are the same; name among "
+                f"the settings what the model's size depends on ({error})"
+            ) from error
+        run = Run(name, model, stored["history"], settings, stored["seconds"], origin)
+        message = f"loaded ({origin})"
+        if distributed.is_main() and not probes.active():
+            events.write(log_dir, run.history, mark=key)
+    else:
+        if restamping.wanted():
+            raise probes.CannotReplay(f"{name} is not stored")
+        reason = "asked to" if retrain else unlike or "no finished training found"
+        resume = local_folder() / name / f"{key}.resume"
+        if resume.exists():
+            reason += "; going on where an interrupted training stopped"
+        print(f"{name}: training ({reason}) …")
+        start = time.process_time()
+        history = train(model, resume=resume, log_dir=log_dir)
+        seconds = history["seconds"][-1] if history.get("seconds") else time.process_time() - start
+        stored = {
+            "name": name,
+            "settings": settings,
+            "source": source,
+            "code": parts,
+            "history": history,
+            "seconds": seconds,
+            "torch": torch.__version__,
+            "model": _halved(model.state_dict()) if half else model.state_dict(),
+        }
+        if distributed.is_main():  # of the processes that share a training
+            tensors.save(local_file, stored)
+            resume.unlink(missing_ok=True)
+        distributed.wait()
+        if half:
+            model.load_state_dict(stored["model"])
+        run = Run(name, model, history, settings, seconds)
+        message = "trained"
+    if _shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
+        if shipped and not unlike and "probe" in shipped and shipped["history"] == stored["history"]:
+            os.utime(shipped_file)
+        else:
+            stored["probe"] = probes.take(build, train, stored["model"], stored["history"])
+            tensors.save(shipped_file, stored)
+    outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
+    print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
+    _note_used(shipped_file if run.origin == "shipped" else local_file)
+    _remember(name, why, not unlike, [{"settings": settings, "result": run.result, "seconds": run.seconds}])
+    return run
+
+
+def _built(name, build):
+    if isinstance(build, torch.nn.Module) or not callable(build):
+        raise CheckpointError(
+            f"{name}: `build` must be a function that returns a new model, for example `lambda: VanillaRNN(10, 128, "
+            f"10)`, not a {type(build).__name__}: a model that exists may have been trained before"
+        )
+    model = build()
+    if not isinstance(model, torch.nn.Module):
+        raise CheckpointError(f"{name}: `build` must return a torch module, got a {type(model).__name__}")
+    if model in _BUILT:
+        raise CheckpointError(f"{name}: `build` must return a new model at every call, not the one of an earlier call")
+    _BUILT.add(model)
+    return model
+
+
+def _unlike(settings, source, parts, stored):
+    """One phrase that says what differs from a stored training; empty if nothing does."""
+    old = stored["settings"]
+    changed = [
+        f"{key} {old.get(key, 'unset')} → {settings.get(key, 'unset')}"
+        for key in sorted({*old, *settings})
+        if old.get(key) != settings.get(key)
+    ]
+    if changed or stored["source"] == source:
+        return ", ".join(changed)
+    return difference(parts, stored.get("code", {})) or "its code differs from the shipped one"
+
+
+def _halved(weights):
+    """Weights in half precision, which has no numbers beyond 65,504; whole numbers, such as counters, as they are."""
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    if lost := [name for name, value in halved.items() if not torch.equal(value.isfinite(), weights[name].isfinite())]:
+        raise CheckpointError(f"{lost[0]} has numbers beyond 65,504, too large for half precision: use half=False")
+    return halved
+
+
+# --- sweeps ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Marker:
+    """Remembers when a retraining of a sweep began, so that one that was killed goes on instead of starting over."""
+
+    path: Path
+    since: float = field(init=False)
+
+    def __post_init__(self):
+        if not self.path.exists():
+            write_atomically(self.path, b"")
+        since = os.environ.get("WORKBOOK_RETRAIN_SINCE") or "inf"  # see `_retrained`
+        self.since = min(self.path.stat().st_mtime, float(since))
+
+
+def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="", timed=()):
+    """Run one function over many settings, keeping the numbers of each run; finished runs are loaded, missing ones
+    computed.
+
+    Args:
+        name: "notebook/sweep".
+        run: called as `run(**cell)`, returns a dict of plain numbers and lists. Its code decides, as in
+            `train_or_load`. `settings` are only remembered, not passed.
+        cells: list of dicts, one per run, of what is varied (seed, length, …).
+        settings: dict of what all runs share.
+        sources: further classes and functions whose code decides the results, where `run` does not refer to them.
+        retrain: compute everything again (what a killed attempt has finished is kept).
+        why: one sentence for the run table.
+        timed: names of results that are measured times, others at every run.
+
+    Returns:
+        list of dicts in the order of `cells`: the cell's own values, the function's result, and `cpu_seconds`.
+    """
+    _check_name(name)
+    settings = settings or {}
+    parts = code_parts(run, *sources)
+    source = fingerprint_of(parts)
+    folder = local_folder() / name
+    shipped_file = checkpoints_folder() / f"{name}.json"
+    shipped_rows, shipped_parts = _read(shipped_file, read_table) or ([], {})
+    if shipped_rows and restamping.wanted():
+        shipped_rows = restamping.sweep(shipped_file, name, shipped_rows, run, cells, settings, parts, timed)
+    shipped = {_key(row["settings"], row["source"]): row for row in shipped_rows}
+    keys = [_key({**settings, **cell}, source) for cell in cells]
+    marker = _Marker(folder / ".retraining") if retrain and not _shipping() else None
+
+    rows, counts, used = {}, {"shipped": 0, "local": 0}, []
+    for key, cell in zip(keys, cells, strict=True):
+        file = folder / f"{key}.json"
+        fresh = file.exists() and (marker is None or file.stat().st_mtime > marker.since)
+        if fresh and (found := _read(file, read_table, {**settings, **cell}, source)):
+            rows[key] = found[0][0]
+            counts["local"] += 1
+            used.append(file)
+        elif key in shipped and marker is None:
+            rows[key] = shipped[key]
+            counts["shipped"] += 1
+            used.append(shipped_file)
+    rows, counts, used = distributed.agree((rows, counts, used))  # as in `train_or_load`
+    missing = [(key, cell) for key, cell in zip(keys, cells, strict=True) if key not in rows]
+    if missing:
+        if restamping.wanted():
+            raise probes.CannotReplay(f"{len(missing)} of {len(cells)} runs of {name} are not stored")
+        known = [row["seconds"] for row in shipped.values()]
+        estimate = f", about {sum(known) / len(known) * len(missing) / 60:.0f} min" if known else ""
+        unlike = difference(parts, shipped_parts) or "settings or code differ"
+        reason = "asked to" if retrain else unlike if shipped_rows else "no stored results found"
+        print(f"{name}: {len(missing)} of {len(cells)} runs to compute ({reason}{estimate}) …")
+    for key, cell in tqdm(missing, desc=name.split("/")[1], leave=False, disable=not missing, mininterval=0.5):
+        start = time.process_time()
+        result, file = run(**cell), folder / f"{key}.json"
+        row = {
+            "settings": {**settings, **cell},
+            "source": source,
+            "result": result,
+            "seconds": round(time.process_time() - start, 2),
+            "machine": probes.machine(),
+        }
+        if distributed.is_main():
+            write_table(file, [row])
+            (row,), _ = read_table(file)  # as it will look when loaded: a tuple has become a list
+        rows[key] = distributed.agree(row)
+        used.append(file)
+    if marker:
+        marker.path.unlink(missing_ok=True)
+    _note_used(*dict.fromkeys(used))
+    if _shipping():
+        write_table(shipped_file, [rows[key] for key in keys], parts)
+    seconds = sum(row["seconds"] for row in rows.values())
+    origins = ", ".join(f"{count} {origin}" for origin, count in {**counts, "computed": len(missing)}.items() if count)
+    print(f"{name}: {len(cells)} runs ({origins}); {seconds / 60:.1f} CPU-minutes")
+    _remember(
+        name,
+        why,
+        not shipped_rows or all(key in shipped for key in keys),
+        [{key: rows[k][key] for key in ("settings", "result", "seconds")} for k in keys],
+    )
+    return [
+        {**cell, **rows[key]["result"], "cpu_seconds": rows[key]["seconds"]}
+        for key, cell in zip(keys, cells, strict=True)
+    ]
+
+
+# --- what both share ------------------------------------------------------------------------------------------------
+
+
+def _check_name(name):
+    if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise CheckpointError(f"the name {name!r} must look like 'notebook/run', of letters, digits, '_', '-' and '.'")
+
+
+def _key(settings, source):
+    try:
+        text = json.dumps(json.loads(json.dumps(settings)), sort_keys=True)  # keys that are numbers become texts first
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"settings must be plain numbers, strings, lists and dicts: {error}") from error
+    return hashlib.sha256(f"{text}{source}".encode()).hexdigest()[:16]
+
+
+def _retrained(path):
+    """Whether a retraining that a cluster has interrupted and now starts again stored this file before."""
+    since = os.environ.get("WORKBOOK_RETRAIN_SINCE")  # set by `lib.workbook.cluster` and `cluster/train.sbatch`
+    return bool(since) and path.exists() and path.stat().st_mtime >= float(since)
+
+
+def _shipping():
+    return os.environ.get("WORKBOOK_SHIP") == "1"
+
+
+def _read(path, reader, settings=None, source=None):
+    """The content of a stored file, or None with one printed line if it is damaged or, where settings and source are
+    given, holds the result of others (it is then never used).
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        stored = reader(path)
+        # By its key and not by comparing: stored as JSON, a tuple has become a list.
+        found = [stored] if isinstance(stored, dict) else stored[0]
+        keys = {_key(result["settings"], result["source"]) for result in found}
+        if source is not None and keys != {_key(settings, source)}:
+            raise CheckpointError(f"{path} holds the result of other settings or code than its name says; delete it")
+        return stored
+    except KeyError as error:
+        print(f"Ignored: {_relative(path)} holds no result: it has no {error}; delete it")
+        return None
+    except CheckpointError as error:
+        print(f"Ignored: {_relative(error)}")
+        return None
+
+
+def _relative(text):
+    return str(text).replace(str(ROOT) + os.sep, "").replace(str(checkpoints_folder()) + os.sep, "checkpoints/")
+
+
+def _note_used(*files):
+    """Append the files that hold what a call has returned to the list that WORKBOOK_USED names, if it names one."""
+    if listing := os.environ.get("WORKBOOK_USED"):
+        with open(listing, "a", encoding="utf-8") as file:
+            file.writelines(f"{path.relative_to(checkpoints_folder()).as_posix()}\n" for path in files)
+
+
+def _remember(name, why, reference, rows):
+    """Note a call for the run table; running a notebook's cell again replaces what it noted before."""
+    record = {"name": name, "why": why, "reference": reference, "rows": rows}
+    for number, old in enumerate(RECORDS):
+        if old["name"] == name:
+            RECORDS[number] = record
+            return
+    RECORDS.append(record)

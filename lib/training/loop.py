@@ -1,0 +1,244 @@
+"""The training loop of every notebook: read it once, from top to bottom.
+
+It knows no model, data set or loss by name. Data arrive as a function that yields the batches of one epoch, the loss
+as a function of model and batch. The state is stored after every epoch, so that a training that is killed at any
+moment continues and ends bit for bit where the uninterrupted one ends. Started by torchrun, several processes share
+every batch (`lib.training.distributed`).
+"""
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from lib.storage import tensors
+from lib.training import distributed, events, probes
+
+
+class TrainingError(Exception):
+    """The training cannot go on; the message names the step and what to change."""
+
+
+def best_device():
+    """CUDA, else Apple's MPS, else the CPU."""
+    distributed.start()  # where several processes share a training, each has a GPU of its own
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def to_device(batch, device):
+    """Move a tensor, or the tensors in a tuple or list, to the device; anything else is returned as it is."""
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(to_device(item, device) for item in batch)
+    return batch.to(device, non_blocking=True) if isinstance(batch, torch.Tensor) else batch
+
+
+def shuffled(*tensors, batch_size):
+    """Batches of tensors that lie in memory, in a new random order every epoch; the last batch may be smaller.
+
+    Args:
+        tensors: one or more tensors with the same first dimension, the number of examples.
+
+    Returns:
+        function: generator -> iterator of tuples of tensors, as `fit` wants its `batches`.
+    """
+    count = len(tensors[0])
+    if any(len(tensor) != count for tensor in tensors):
+        raise ValueError(f"all tensors need the same number of examples, got {[len(tensor) for tensor in tensors]}")
+    if not 1 <= batch_size <= count:
+        raise ValueError(f"batch_size must lie between 1 and the number of examples, {count}; got {batch_size}")
+
+    def batches(generator):
+        for index in torch.randperm(count, generator=generator).split(batch_size):
+            yield tuple(tensor[index] for tensor in tensors)
+
+    return batches
+
+
+def fit(
+    model,
+    batches,
+    loss,
+    optimizer,
+    *,
+    epochs,
+    validate=None,
+    schedule=None,
+    clip=None,
+    seed=0,
+    stop=None,
+    resume=None,
+    log_dir=None,
+    progress=True,
+):
+    """Train a model in place and return the history.
+
+    Args:
+        model: torch module, already on its device.
+        batches: function of a `torch.Generator` that yields the batches of one epoch, drawn with that generator.
+        loss: function (model, batch) -> scalar tensor to be minimised.
+        optimizer: `torch.optim.Optimizer` over the model's parameters.
+        epochs: how many times `batches` is asked. For endless data an epoch is simply what `batches` yields at a time.
+        validate: function (model) -> dict of numbers, called after every epoch in evaluation mode without gradients.
+        schedule: learning-rate scheduler, stepped after every optimiser step.
+        clip: greatest norm of the gradient of all parameters together; larger gradients are scaled down to it.
+        seed: fixes the order of the data and torch's own random numbers (dropout, noise) from here on.
+        stop: function (history) -> bool; True after an epoch ends the training early.
+        resume: path of the state that is stored after every epoch and taken up if it exists.
+        log_dir: folder for TensorBoard events.
+        progress: show a bar with loss and learning rate.
+
+    Returns:
+        dict of lists with one entry per epoch: `step` (optimiser steps so far), `loss` (mean over the epoch), `rate`
+        (learning rate), `gradient_norm` (mean before clipping, if `clip` is set), the validated quantities, and
+        `seconds` (CPU time of this training so far, all threads together).
+
+    Raises:
+        TrainingError: the loss or the gradient is no longer finite, or `batches` yielded nothing.
+        CheckpointError: the state at `resume` is damaged.
+        ValueError: `epochs` or `clip` is not positive.
+    """
+    if epochs < 1 or (clip is not None and not clip > 0):
+        raise ValueError(f"epochs must be at least 1 and clip above 0 (or None), got epochs={epochs}, clip={clip}")
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    history, first_epoch = {}, 0
+    distributed.wait()  # until the main process has stored what it trained before
+    if state := stored_state(resume):
+        history = restore(state, model, optimizer, schedule, generator)
+        first_epoch = len(history.get("step", ()))
+        if stop is not None and history and stop(history):  # the kill came after the last epoch
+            epochs = first_epoch
+    distributed.same_weights(model)
+    step = history["step"][-1] if history else 0
+    before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
+    main = distributed.is_main()  # alone writes and shows
+    summary = events.writer(log_dir) if log_dir is not None and main else None
+    for index in range(first_epoch if summary else 0):
+        events.add(summary, history, index)
+
+    def validated():
+        model.eval()
+        with torch.no_grad():
+            return validate(model) if validate is not None and main else {}
+
+    probes.begin(model, validated)
+    bar = tqdm(
+        range(first_epoch, epochs),
+        initial=first_epoch,
+        total=epochs,
+        unit="epoch",
+        leave=False,
+        mininterval=0.5,
+        disable=not (progress and main) or probes.active(),
+    )
+    for epoch in bar:
+        distributed.reseed(seed, epoch)
+        model.train()
+        losses, norms = [], []
+        for batch in batches(generator):
+            batch = to_device(distributed.share(batch), device)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(model, batch)
+            value.backward()
+            value = distributed.average(model, value, batch)
+            if clip is not None:
+                norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
+            losses.append(value.item())
+            probes.step(losses[-1])
+            if not math.isfinite(losses[-1] + sum(norms[-1:])):
+                raise TrainingError(
+                    f"step {step + 1}: loss {losses[-1]}, gradient norm {norms[-1] if norms else 'not measured'}, "
+                    f"learning rate {learning_rate(optimizer):g}; lower the rate or clip the gradient, then run again"
+                )
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            step += 1
+            if progress and step % 20 == 0:
+                shown = f"step {step}, loss {losses[-1]:.4f}, rate {learning_rate(optimizer):.2g}"
+                bar.set_postfix_str(shown, refresh=False)
+        if not losses:
+            raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
+
+        entry = {"step": step, "loss": sum(losses) / len(losses), "rate": learning_rate(optimizer)}
+        if norms:
+            entry["gradient_norm"] = sum(norms) / len(norms)
+        entry |= validated()
+        entry["seconds"] = round(before + time.process_time() - start, 3)
+        entry = distributed.agree(entry)
+        for name, number in entry.items():
+            history.setdefault(name, []).append(number)
+        probes.epoch(entry)
+        if resume is not None and main:
+            tensors.save(resume, state_of(resume, model, optimizer, schedule, generator, history))
+        if summary is not None:
+            events.add(summary, history, -1)
+        if stop is not None and stop(history):
+            break
+    bar.close()
+    if summary is not None:
+        summary.close()
+    model.eval()
+    return history
+
+
+def learning_rate(optimizer):
+    """The learning rate of an optimiser's first group of parameters."""
+    return optimizer.param_groups[0]["lr"]
+
+
+def stored_state(resume):
+    """The state at a path; None if there is none, or, with one printed line, if it is that of another training.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    if resume is None or not Path(resume).exists():
+        return None
+    state = tensors.load(resume)
+    if state.get("of", Path(resume).name) != Path(resume).name:
+        print(f"Ignored: {Path(resume).name} is the state of another training, {state['of']}")
+        return None
+    return state
+
+
+def state_of(resume, model, optimizer, schedule, generator, history):
+    """Everything that decides how the training goes on; `resume` is the path where it will lie."""
+    return {
+        "of": Path(resume).name,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+        "schedule": schedule.state_dict() if schedule is not None else None,
+        "generator": generator.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+    }
+
+
+def restore(state, model, optimizer, schedule, generator):
+    """Put a stored state back and return the history so far. A probe's state (`lib.training.probes`) holds no more than
+    weights and history: the rest then stays as at the beginning, but for the schedule, which moves on to its step.
+    """
+    model.load_state_dict(state["model"])
+    history = state["history"]
+    if "optimizer" not in state:
+        for _ in range(history["step"][-1] if history and schedule is not None else 0):
+            schedule.step()
+        return history
+    optimizer.load_state_dict(state["optimizer"])
+    if schedule is not None:
+        schedule.load_state_dict(state["schedule"])
+    generator.set_state(state["generator"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["mps"] is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+    return history

@@ -1,0 +1,1 @@
+"""Runs the book: executes, exports, checks and ships notebooks, and knows no exercise."""

@@ -1,0 +1,51 @@
+"""A notebook's cells without a notebook: they run in this very process, and nothing is exported. Started by `torchrun`
+
+    torchrun --nproc-per-node=4 -m lib.workbook train --only 08 --profile gpu --retrain all
+
+they run in every process alike, and the processes share each training (`lib.training.distributed`). What was trained
+lies in `checkpoints/local/` like that of any other run; the next `make report` loads it.
+"""
+
+import contextlib
+import os
+
+import nbformat
+
+from lib.storage.paths import checkpoints_folder, exports_folder
+from lib.training import checkpoints, distributed
+
+
+def train(path, profile="cpu", values=None):
+    """Run all code cells of one notebook, the parameters set to `values`.
+
+    What is printed appears as it comes, from the main process alone; pictures, tables and claims are not shown.
+
+    Returns:
+        "" if all went well, else the first failed cell and its error in one line.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    from traitlets.config import Config
+
+    os.environ |= {"WORKBOOK_PROFILE": profile, "MPLBACKEND": "agg"}
+    # Named by relative paths, these would be others in the notebooks' folder.
+    os.environ["WORKBOOK_EXPORTS"] = str(exports_folder().resolve())
+    os.environ["WORKBOOK_CHECKPOINTS"] = str(checkpoints_folder().resolve())
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # nobody's history file
+    shell.reset(new_session=False)  # nothing of the notebook before
+    checkpoints.RECORDS.clear()
+    quiet = contextlib.nullcontext() if distributed.is_main() else capture_output()
+    with contextlib.chdir(path.parent), quiet:
+        for number, cell in enumerate(nbformat.read(path, 4).cells, 1):
+            if cell.cell_type != "code":
+                continue
+            with capture_output(stdout=False, stderr=False):
+                outcome = shell.run_cell(cell.source)
+            error = outcome.error_before_exec or outcome.error_in_exec
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            if error is not None:
+                return f"cell {number}: {type(error).__name__}: {error}"
+            if "parameters" in cell.metadata.get("tags", []):
+                shell.user_ns.update(values or {})
+    return ""

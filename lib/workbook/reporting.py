@@ -1,0 +1,101 @@
+"""What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
+
+import os
+
+import pandas as pd
+from IPython.display import display
+
+from lib import figures
+from lib.storage.fingerprint import source_text
+from lib.training import checkpoints
+
+
+class ClaimError(AssertionError):
+    """A sentence of the notebook does not hold although everything is set as shipped."""
+
+
+def profile():
+    """Name of the profile that runs: "cpu" unless `lib.workbook` says otherwise."""
+    return os.environ.get("WORKBOOK_PROFILE", "cpu")
+
+
+def _markdown(text):
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def claim(condition, text):
+    """Print a sentence of the notebook together with whether the numbers just computed bear it out.
+
+    Args:
+        condition: bool, computed from results. text: the sentence, Markdown, with the numbers in it.
+
+    Raises:
+        ClaimError: the condition is false although profile, settings and code are the shipped ones. Otherwise (another
+            profile, other settings, your own model) the result is only stated.
+    """
+    if condition:
+        _markdown(f"✓ {text}")
+    elif profile() == "cpu" and checkpoints.is_reference():
+        raise ClaimError(f"does not hold: {text}")
+    else:
+        _markdown(f"✗ *Does not hold here:* {text}")
+
+
+def show_source(*objects):
+    """Display the source of classes or functions as it stands in the library, with syntax highlighting."""
+    for obj in objects:
+        code = source_text(obj).rstrip()
+        _markdown(f"`{obj.__module__}`\n\n```python\n{code}\n```")
+
+
+def _plain(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):  # the settings of another run, which has a line of its own
+        return f"({len(value)} settings)"
+    return " ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _number(value):
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
+
+
+def _outcome(result):
+    return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
+
+
+def run_table(caption="Every training behind this notebook, failures included.", result="accuracy"):
+    """Display the run table: one line per setting, repetitions with other seeds side by side.
+
+    Args:
+        caption: of the table.
+        result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
+    """
+    lines, above = [], {}
+    for record in checkpoints.RECORDS:
+        groups = {}
+        for row in record["rows"]:
+            shared = {key: value for key, value in row["settings"].items() if key != "seed"}
+            groups.setdefault(str(shared), (shared, []))[1].append(row)
+        for number, (shared, rows) in enumerate(groups.values()):
+            changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
+            above = shared
+            outcomes = [
+                _number(row["result"][result])
+                if isinstance(row["result"].get(result), (int, float))
+                else _outcome(row["result"])
+                for row in rows
+            ]
+            lines.append(
+                {
+                    "run": record["name"].split("/")[1] if number == 0 else "",
+                    "settings that differ from the line above": ", ".join(
+                        f"{key} {_plain(value)}" for key, value in changed.items()
+                    ),
+                    "seeds": _plain([row["settings"].get("seed", "–") for row in rows]),
+                    "result": " · ".join(outcomes),
+                    "CPU-seconds": f"{sum(row['seconds'] for row in rows):.0f}",
+                    "why": record["why"] if number == 0 else "",
+                }
+            )
+    figures.show_table(pd.DataFrame(lines), caption)

@@ -1,0 +1,110 @@
+"""The archive that is handed in: what goes into it, and the file itself."""
+
+import datetime
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import nbformat
+
+from lib.storage.files import CheckpointError, write_atomically
+from lib.storage.paths import ROOT, checkpoints_folder
+from lib.workbook.notebooks import UsageError
+from lib.workbook.submission.file_names import check_names
+
+FEEDBACK = "feedback.md"
+FILES = (FEEDBACK, "README.md", "Makefile", "pyproject.toml", "requirements.txt", "environment.yml", "data/tale.txt")
+FOLDERS = ("lib", "tests", "cluster", "docs")
+CODE = {"", ".py", ".js", ".css", ".html", ".md", ".yaml", ".yml", ".toml", ".sh", ".sbatch", ".def"}
+PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
+STORED = {".safetensors", ".json"}
+
+
+def check_files():
+    """Raise UsageError if a file is missing without which the archive would be incomplete."""
+    if missing := [name for name in FILES if not (ROOT / name).is_file()]:
+        raise UsageError(f"{', '.join(missing)} is missing: bring it back (git checkout {' '.join(missing)})")
+
+
+def contents(reports, notebooks_folder, used):
+    """What is packed beside the PDF: {kind: {name in the archive: bytes}}.
+
+    Args:
+        reports: what is handed in. notebooks_folder: where their own pictures and Python files lie.
+        used: files in the store of checkpoints, relative to it, that the notebooks loaded or wrote when they ran.
+
+    Left out is whatever else lies in the folders: data, caches, exports, other notebooks and other results. Results in
+    `checkpoints/local/` are packed if the notebooks used them: weights and numbers, never the data behind them.
+    """
+    texts = "\n".join(cell.source for report in reports for cell in report.nb.cells if cell.cell_type == "markdown")
+    notebooks = {f"notebooks/{report.path.name}": _bytes(report.nb) for report in reports}
+    for name, path in _files(notebooks_folder):
+        if path.suffix in CODE - {""} or (path.suffix.lower() in PICTURES and name in texts):
+            notebooks[f"notebooks/{name}"] = path.read_bytes()
+    code = {
+        f"{folder}/{name}": path.read_bytes()
+        for folder in FOLDERS
+        for name, path in _files(ROOT / folder)
+        if path.suffix in CODE or folder == "docs" and path.suffix in PICTURES
+    }
+    code |= {name: (ROOT / name).read_bytes() for name in FILES if name != FEEDBACK}
+    shipped, local = {}, {}
+    numbers = tuple(f"{report.number}_" for report in reports)
+    for name, path in _files(checkpoints_folder()):
+        if path.suffix in STORED and (name in used or name.startswith(numbers)):
+            (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path.read_bytes()
+    return {
+        "notebooks": notebooks,
+        "checkpoints that ship": shipped,
+        "checkpoints/local, your own that the notebooks used": local,
+        "code": code,
+        FEEDBACK: {FEEDBACK: (ROOT / FEEDBACK).read_bytes()},
+    }
+
+
+def _files(folder):
+    """Regular files below a folder as (name relative to it, path), without hidden ones, caches and links."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name != "__pycache__" and "egg-info" not in name
+        )
+        for name in sorted(files):
+            path = Path(place, name)
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                yield path.relative_to(folder).as_posix(), path
+
+
+def _bytes(nb):
+    """The notebook as its file, without the facts for the title page."""
+    nb = nbformat.from_dict(nb)
+    nb.metadata = nbformat.from_dict({key: value for key, value in nb.metadata.items() if key != "workbook"})
+    return (nbformat.writes(nb) + "\n").encode()
+
+
+def write(path, kinds, date=None):
+    """Write the archive at once or not at all; returns the packed size of each kind in bytes.
+
+    Args:
+        path: of the zip file. kinds: {kind: {name: bytes}}. date: of the files in it (default: today).
+
+    Raises:
+        UsageError: a name that not every system can unpack, or the file cannot be written.
+    """
+    files = sorted((name, data, kind) for kind, packed in kinds.items() for name, data in packed.items())
+    check_names([name for name, _, _ in files])
+    date = date or datetime.date.today()
+    content, sizes = io.BytesIO(), dict.fromkeys(kinds, 0)
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data, kind in files:
+            info = zipfile.ZipInfo(name, (date.year, date.month, date.day, 0, 0, 0))
+            info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_DEFLATED, 3, 0o100644 << 16
+            archive.writestr(info, data)
+            sizes[kind] += info.compress_size
+    try:
+        write_atomically(path, content.getbuffer())
+    except CheckpointError as error:
+        raise UsageError(
+            f"{error}. Make room or the folder writable, or let WORKBOOK_EXPORTS name another one"
+        ) from error
+    return sizes

@@ -1,0 +1,160 @@
+"""N-grams against counting by hand, compressors and copies against what they must find."""
+
+import itertools
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from lib.baselines.ngrams import NGram, distinct_ngrams, longest_copy, uniform_bits, unigram_bits, xz_bits
+
+A = 4
+
+
+def text(length, seed=0, alphabet_size=A):
+    """Tokens with structure: each repeats the one three places before, three times out of four."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(alphabet_size, (length,), generator=generator)
+    keep = torch.rand(length, generator=generator) < 0.75
+    for place in range(3, length):
+        if keep[place]:
+            tokens[place] = tokens[place - 3]
+    return tokens
+
+
+def by_hand(train, context, character, order):
+    """The recursion written out with strings and a Counter."""
+    train, context = tuple(train.tolist()), tuple(context)
+    p = 1 / A
+    for n in range(1, min(order, len(context) + 1) + 1):
+        h = context[len(context) - n + 1 :]
+        after = Counter(train[i + n - 1] for i in range(len(train) - n + 1) if train[i : i + n - 1] == h)
+        if after:
+            p = (after[character] + len(after) * p) / (after.total() + len(after))
+    return p
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@pytest.mark.parametrize("length", [1, 2, 7, 40])
+def test_probabilities_are_those_counted_by_hand(order, length):
+    train, test = text(length), text(30, seed=1)
+    model = NGram(train, A, order)
+    expected = [by_hand(train, test[:t].tolist(), test[t].item(), order) for t in range(len(test))]
+    expected = torch.tensor(expected, dtype=torch.float64)
+    ours = model.log2_probabilities(test)
+    torch.testing.assert_close(ours, expected.log2(), msg=lambda m: f"order {order}, {length} characters: {m}")
+    assert model.bits(test) == pytest.approx(-expected.log2().mean().item())
+    one_by_one = torch.stack([model.probabilities(test[:t])[test[t]] for t in range(len(test))])
+    torch.testing.assert_close(one_by_one, expected, msg=lambda m: f"probabilities() disagrees: {m}")
+
+
+@pytest.mark.parametrize("order", [1, 3, 4])
+@pytest.mark.parametrize("length", [1, 3, 50])
+def test_probabilities_sum_to_one_for_every_context_seen_or_not(order, length):
+    model = NGram(text(length), A, order)
+    for size in range(order + 1):
+        for context in itertools.product(range(A), repeat=size):
+            p = model.probabilities(torch.tensor(context, dtype=torch.int64))
+            assert (p > 0).all() and p.sum().item() == pytest.approx(1), f"after {context} they sum to {p.sum()}"
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5, 8])
+def test_more_text_never_breaks_and_helps(order):
+    test = text(2000, seed=1)
+    bits = [NGram(text(length), A, order).bits(test) for length in (1, 3, 10, 100, 1000, 10_000)]
+    assert all(math.isfinite(value) and 0 < value < 2 * math.log2(A) for value in bits), f"order {order}: {bits}"
+    assert bits[-1] < bits[-2] + 0.01 < bits[0], f"order {order}: with more text {bits} must fall"
+
+
+def test_structure_is_found_by_the_order_that_can_see_it():
+    train, test = text(20_000), text(5000, seed=1)
+    bits = [NGram(train, A, order).bits(test) for order in (1, 2, 3, 4)]
+    share = 0.75 + 0.25 / A  # of tokens that equal the one three places before
+    entropy = -share * math.log2(share) - 3 * (0.25 / A) * math.log2(0.25 / A)
+    assert min(bits[:3]) > 1.9 and entropy - 0.05 < bits[3] < entropy + 0.1, f"{bits} against {entropy:.3f}"
+
+
+def test_a_sample_follows_the_text_and_can_be_repeated():
+    train = torch.tensor([0, 1, 2, 3] * 200)
+    model = NGram(train, A, 3)
+    drawn = [model.sample(torch.tensor([0, 1]), 40, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*drawn) and drawn[0].shape == (40,)
+    steps = torch.cat([torch.tensor([1]), drawn[0]]).diff() % 4
+    assert (steps == 1).float().mean() > 0.9, "after 0 1 comes 2, after 1 2 comes 3"
+
+
+def test_an_alphabet_may_be_larger_than_what_occurs():
+    model = NGram(torch.zeros(10, dtype=torch.int64), 3, 2)
+    assert model.bits(torch.tensor([0, 2, 1, 0])) > 1, "characters never seen must cost bits, not infinity"
+
+
+def test_uniform_and_unigram():
+    assert uniform_bits(64) == 6
+    train, test = text(3000), text(3000, seed=1)
+    counts = train.bincount(minlength=A).double()
+    smoothed = (counts + A * 1 / A) / (len(train) + A)
+    assert unigram_bits(train, test, A) == pytest.approx(-smoothed[test].log2().mean().item())
+    assert abs(unigram_bits(train, test, A) - uniform_bits(A)) < 0.05, "here all are about as frequent"
+
+
+def test_wrong_input_is_named():
+    good = text(10)
+    for wrong in (good.float(), good[None]):
+        with pytest.raises(ValueError, match="int64"):
+            NGram(wrong, A)
+    for wrong in (good + A, good - A):
+        with pytest.raises(ValueError, match="must lie in 0 … 3"):
+            NGram(wrong, A)
+    with pytest.raises(ValueError, match="empty"):
+        NGram(good[:0], A)
+    with pytest.raises(ValueError, match="empty"):
+        NGram(good, A).bits(good[:0])
+    for order in (0, 32):
+        with pytest.raises(ValueError, match=f"1 … 31 for 4 characters, but is {order}"):
+            NGram(good, A, order)
+
+
+# --- compressor and copies ------------------------------------------------------------------------------------------
+
+
+def letters(length, seed=0):
+    return "".join(chr(97 + token) for token in text(length, seed, alphabet_size=20).tolist())
+
+
+def test_xz_needs_little_for_what_it_knows_and_much_for_what_it_does_not():
+    train = letters(4000)
+    assert xz_bits(train, train) < 0.5
+    assert xz_bits(train, letters(4000, seed=1)) > 1.3
+    assert xz_bits(train, "☃" * 1000) < 1, "bits are counted per character, not per byte"
+    with pytest.raises(ValueError, match="empty"):
+        xz_bits(train, "")
+
+
+def brute_force(sample, train):
+    common = {sample[i:j] for i in range(len(sample)) for j in range(i, len(sample) + 1)}
+    return max(len(part) for part in common if part in train)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_longest_copy_is_the_longest_one(seed):
+    sample, train = letters(40, seed), letters(300, seed + 100)
+    length, stretch = longest_copy(sample, train)
+    assert length == len(stretch) == brute_force(sample, train)
+    assert stretch in sample and stretch in train
+
+
+def test_a_planted_copy_is_found():
+    train = letters(5000)
+    length, stretch = longest_copy("XX" + train[1234:1300] + "YY" + train[50:80], train)
+    assert (length, stretch) == (66, train[1234:1300])
+    assert longest_copy("XYZ", train) == (0, "") and longest_copy("", train) == (0, "")
+    assert longest_copy(train, train) == (5000, train)
+
+
+def test_distinct_ngrams():
+    assert distinct_ngrams("abcd", 2) == 1 and distinct_ngrams("aaaa", 1) == 0.25
+    assert distinct_ngrams("abababa", 2) == pytest.approx(2 / 6) and distinct_ngrams("abc", 3) == 1
+    for n in (0, 4):
+        with pytest.raises(ValueError, match=f"length of the sample, 3; got {n}"):
+            distinct_ngrams("abc", n)

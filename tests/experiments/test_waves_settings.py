@@ -1,0 +1,117 @@
+"""Settings of the wave experiments: what they may be, what is refused, and what a model becomes of them."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tiny_waves import same, tiny, weights
+
+from lib.experiments import waves
+
+PRESETS = sorted(path.stem for path in (waves.CONFIG / "experiment").glob("*.yaml"))
+
+
+def test_every_preset_is_complete_can_be_built_and_is_what_its_name_says():
+    configs, sizes = {}, {}
+    for name in PRESETS:
+        configs[name] = config = waves.compose(name)
+        assert not OmegaConf.missing_keys(config), f"{name} leaves values open"
+        waves.check_training(config.training)
+        model = waves.build(config)
+        sizes[name] = sum(p.numel() for p in model.parameters())
+        assert config.model.name in name
+        frames = torch.randn(1, 3, 16, 16)
+        assert model(frames, 1).shape[1] == 3 - model.context_size + 2, f"{name} makes no forecast"
+    for name in ("unet", "convlstm"):
+        assert sizes[f"{name}_large"] > 2 * sizes[name]
+        assert configs[f"{name}_large"].training.steps > configs[name].training.steps
+    published = configs["convlstm_published"]
+    assert published.data.start == "published" and not published.model.scaled
+    assert (published.model.head, published.model.output, published.model.padding) == ("absolute", "relu", "zeros")
+
+
+def test_overrides_win_over_the_preset_and_the_preset_over_the_defaults():
+    assert waves.compose().data.skip_rate == 1 and waves.compose(overrides=["data=fast"]).data.skip_rate == 3
+    preset = waves.compose("convlstm_large")
+    config = waves.compose("convlstm_large", ["model.num_layers=1", "data=fast", "data.start=published"])
+    assert preset.model.num_layers != 1 and config.model.num_layers == 1
+    assert config.model.c_hidden == preset.model.c_hidden, "the preset's other values must stay"
+    assert config.data.skip_rate == 3 and config.data.start == "published"
+    assert waves.compose(overrides=["model.c_list=[4,8]"]).model.c_list == [4, 8]
+
+
+REFUSED = {
+    "data=medium": "there are fast, slow",
+    "experiment=nothing": "there are convlstm, .*unet_large",
+    "model=transformer": "there are convlstm, unet",
+    "model.c_lst=[1]": "model has no 'c_lst'; it has .*c_list.*padding",
+    "model.c_hidden=3": "model has no 'c_hidden'; it has .*c_list",
+    "sed=1": "no 'sed'; it has data, evaluation, experiment, model, seed, training",
+    "modl.norm=false": "'modl'.*model",
+    "training.steps=many": "training.steps=many.*Integer",
+    "training.steps=1.5": "training.steps=1.5.*Integer",
+    "model.norm=maybe": "model.norm=maybe.*bool",
+    "model.c_list=16": "model.c_list=16.*list",
+    "model.c_list=[1,x]": "model.c_list=.*'x'",
+    "seed=null": "seed=null.*not Optional",
+    "+model.foo=1": "not added or removed",
+    "++seed=1": "not added or removed",
+    "~model.norm": "not added or removed",
+    "training.steps=10,many": "training.steps=many.*Integer",
+    "data=slow,medium": "data=medium: there are fast, slow",
+    "seed=1,2": "seed=1,2",
+    "seed=range(0,3)": "multirun",
+    "model": "cannot read .*'model'",
+    "data=null": "there are fast, slow",
+    "seed=glob(*)": r"seed=glob\(\*\)",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_does_not_exist_or_fit_is_refused_and_what_exists_is_named(override):
+    with pytest.raises(waves.SettingsError, match=REFUSED[override]) as caught:
+        waves.compose(overrides=["training.clip=0.5", override])
+    assert "\n" not in str(caught.value), "one line must do"
+
+
+def test_after_a_refusal_the_next_settings_are_read_as_ever():
+    with pytest.raises(waves.SettingsError):
+        waves.compose("unet", ["sed=1"])
+    assert waves.compose("unet").seed == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.head=none"], "absolute, change, extrapolate"),
+        (["model.context_size=1", "model.head=extrapolate"], "needs 2 frames"),
+        (["model.c_list=[4]"], "one more entry in c_list"),
+        (["model.padding=mirror"], "zeros, odd, circular"),
+        (["model.kernel_size=4"], "odd"),
+        (["model.name=vit"], "unet, convlstm; got 'vit'"),
+    ],
+)
+def test_models_that_cannot_be_built_are_refused(overrides, message):
+    with pytest.raises(waves.SettingsError, match=message):
+        waves.build(tiny(*overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.phases=[0.5]"],
+        ["training.phases=[0.5,0.5]"],
+        ["training.rollout_steps=[0]"],
+        ["training.rollout_steps=[]", "training.phases=[]"],
+        ["training.optimizer=sgd"],
+        ["training.steps=0"],
+    ],
+)
+def test_trainings_that_make_no_sense_are_refused_before_they_begin(overrides, stores):
+    with pytest.raises(waves.SettingsError, match="training"):
+        waves.train(tiny(*overrides), "waves/never")
+    assert not (stores / "exports").exists(), "nothing may be left behind"
+
+
+def test_the_seed_draws_the_first_weights():
+    first, again, other = (weights(waves.build(tiny(f"seed={seed}"))) for seed in (1, 1, 2))
+    assert same(first, again) and not same(first, other)

@@ -1,0 +1,79 @@
+"""The archive: what is packed, what is not, and that it is written whole or not at all."""
+
+import datetime
+import os
+import re
+import zipfile
+
+import nbformat
+import pytest
+from executed import report
+from nbformat.v4 import new_markdown_cell
+
+from lib.workbook.notebooks import UsageError
+from lib.workbook.submission import archive
+
+
+def test_the_same_content_gives_the_same_archive_and_sizes_are_those_in_it(tmp_path):
+    day = datetime.date(2026, 11, 27)
+    kinds = {"code": {"lib/b.py": b"b" * 1000, "lib/a.py": b"a"}, "x.pdf": {"x.pdf": os.urandom(3000)}}
+    sizes = archive.write(tmp_path / "1.zip", kinds, day)
+    turned = {kind: dict(reversed(files.items())) for kind, files in reversed(kinds.items())}
+    archive.write(tmp_path / "2.zip", turned, day)
+    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
+    assert zipfile.ZipFile(tmp_path / "1.zip").namelist() == ["lib/a.py", "lib/b.py", "x.pdf"]
+    assert sizes["code"] < 100 and 3000 <= sizes["x.pdf"] < 3100
+
+
+def test_a_full_disk_leaves_the_archive_of_an_earlier_run(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UsageError, match="cannot write .*a.zip: No space left.*unchanged.*WORKBOOK_EXPORTS"):
+        archive.write(tmp_path / "a.zip", {"code": {"a": b"a"}})
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.zip", b"old")]
+
+
+def test_what_is_packed_and_what_is_not(stores):
+    store, notebooks = stores / "checkpoints", stores / "notebooks"
+    secret = b"not to be shared"
+    for name in (
+        "02_name/model.safetensors", "02_name_more/sweep.json", "03_other/used.json", "03_other/model.safetensors",
+        "local/02_name/model/1.safetensors", "local/02_name/model/2.safetensors", "local/02_name/model/2.resume",
+        "local/02_name/sweep/.retraining", "02_name/faces.npy",
+    ):  # fmt: skip
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_bytes(secret)
+    for name in (
+        "02_name.ipynb", "03_other.ipynb", "helper.py", "profiles/smoke.yaml", "shown.png", "faces/private.jpg",
+        "film.mp4", ".ipynb_checkpoints/02_name-checkpoint.ipynb", "__pycache__/helper.pyc", "__pycache__/x.py",
+    ):  # fmt: skip
+        (notebooks / name).parent.mkdir(parents=True, exist_ok=True)
+        (notebooks / name).write_bytes(secret)
+    if os.name != "nt":
+        (stores / "elsewhere.py").write_bytes(secret)
+        (notebooks / "link.py").symlink_to(stores / "elsewhere.py")
+        (notebooks / "folder").symlink_to(stores)
+    handed_in = report("02")
+    handed_in.nb.cells.append(new_markdown_cell("![A picture](shown.png)"))
+    used = {"03_other/used.json", "local/02_name/model/1.safetensors", "../outside.json"}
+    kinds = archive.contents([handed_in], notebooks, used)
+
+    assert set(kinds["notebooks"]) == {
+        f"notebooks/{n}" for n in ("02_name.ipynb", "helper.py", "profiles/smoke.yaml", "shown.png")
+    }
+    own = nbformat.reads(kinds["notebooks"]["notebooks/02_name.ipynb"].decode(), 4)
+    assert "workbook" not in own.metadata and own.cells == handed_in.nb.cells
+    shipped = {
+        f"checkpoints/{n}" for n in ("02_name/model.safetensors", "02_name_more/sweep.json", "03_other/used.json")
+    }
+    assert set(kinds["checkpoints that ship"]) == shipped
+    (local,) = [files for kind, files in kinds.items() if "local" in kind]
+    assert set(local) == {"checkpoints/local/02_name/model/1.safetensors"}
+    code = set(kinds["code"])
+    assert {"README.md", "Makefile", "requirements.txt", "pyproject.toml", "data/tale.txt"} <= code
+    assert {"lib/workbook/run.py", "lib/experiments/config/config.yaml", "lib/figures/game_player.js"} <= code
+    assert not [name for name in code if re.search(r"(^|/)(\.|__pycache__|exports|.*egg-info)|^data/(?!tale)", name)]

@@ -1,0 +1,58 @@
+"""Shipping: results that are asked for are kept, others go, and the notebooks get their outputs."""
+
+import os
+
+import nbformat
+from small_notebooks import write
+
+from lib.workbook import check
+from lib.workbook.command_line import main
+
+TRAINS = """import torch
+from lib import training
+from lib.training import checkpoints
+
+def train(model, **keep):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss = lambda model, x: model(x).square().mean()
+    return training.fit(model, lambda generator: [torch.ones(2, 1)], loss, optimizer, epochs=2, **keep)
+
+run = checkpoints.train_or_load("03_ships/model", lambda: torch.nn.Linear(1, 1), train, {"steps": steps})
+rows = checkpoints.sweep("03_ships/sweep", lambda seed: {"accuracy": 1.0}, [{"seed": 0}])"""
+
+
+def test_shipping_keeps_what_is_asked_for_and_the_outputs(folder, stores, capsys):
+    path = write(folder / "03_ships.ipynb", TRAINS)
+    shipped = stores / "checkpoints" / "03_ships"
+    shipped.mkdir(parents=True)
+    other = stores / "checkpoints" / "04_other" / "model.safetensors"
+    other.parent.mkdir()
+    for old in (shipped / "unused.safetensors", shipped / ".model.safetensors.123", other):
+        old.write_text("old")
+        os.utime(old, (1, 1))
+    assert main(["ship", "--only", "03"]) == 0, capsys.readouterr().out
+    assert sorted(file.name for file in shipped.iterdir()) == ["model.safetensors", "sweep.json"]
+    assert other.exists(), "results of other notebooks are none of its business"
+    nb = nbformat.read(path, 4)
+    printed = "".join(output.get("text", "") for output in nb.cells[2].outputs)
+    assert "03_ships/model: trained;" in printed and check.problems(path) == []
+
+    before = (shipped / "model.safetensors").read_bytes()
+    for file in (stores / "checkpoints" / "local").rglob("*.*"):
+        file.unlink()
+    for file in shipped.iterdir():
+        os.utime(file, (1, 1))
+    assert main(["ship", "--only", "03"]) == 0
+    assert (shipped / "model.safetensors").read_bytes() == before and (shipped / "sweep.json").exists()
+    printed = "".join(output.get("text", "") for output in nbformat.read(path, 4).cells[2].outputs)
+    assert "03_ships/model: loaded (shipped)" in printed
+
+
+def test_shipping_a_notebook_that_fails_changes_nothing(folder, stores):
+    path = folder / "01_fails.ipynb"
+    before, kept = path.read_bytes(), stores / "checkpoints" / "01_fails" / "model.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("old")
+    os.utime(kept, (1, 1))
+    assert main(["ship", "--only", "01"]) == 1
+    assert path.read_bytes() == before and kept.exists()
