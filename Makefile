@@ -32,7 +32,7 @@ HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN
 JOBS = --jobs "$$CHOSEN_JOBS"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab report submission test check-notebooks ship cluster cluster-status bench clean
+.PHONY: help setup lab report submission test test-system check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
 	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
@@ -69,8 +69,13 @@ submission: setup  ## hand in: SHEET=A..E|all NAME="Ada Lovelace; Alan Turing" M
 	  --matriculation "$$HAND_IN_MATRICULATION" --email "$$HAND_IN_EMAIL" --pdf-name "$$HAND_IN_PDF_NAME" \
 	  --profile "$$CHOSEN_PROFILE" $(JOBS)
 
-test: setup  ## unit tests, style, committed notebooks, and every notebook from nothing with the smoke profile
-	@$(PY) -m pytest
+TOGETHER = -n 2 --dist loadgroup
+test: export OMP_NUM_THREADS := 1
+test: setup  ## unit tests, style, committed notebooks, every notebook with the smoke profile (ONLY=02: what it uses)
+	@$(PY) -m pytest $(TOGETHER) $(WHICH)
+
+test-system: setup  ## what needs a browser (chromium) or Slurm (slurm-wlm, munge); without them it is skipped
+	@$(PY) -m pytest -m system tests
 
 check-notebooks: setup  ## the committed notebooks alone: clean, complete, and still giving their outputs
 	@$(PY) -m lib.workbook check

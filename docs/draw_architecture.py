@@ -125,8 +125,8 @@ LOOKS = {
     "experiments": ("the waves under Hydra", "#222222"),
     "metrics": ("what is reported", "#222222"),
 }
-# In inches: height of a box, distance between floors, room beside a box, inches for a line of code, smallest width.
-HEIGHT, STOREY, GAP, INCHES, LEAST = 0.78, 1.55, 0.62, 1 / 1100, 1.5
+# In inches: height of a box, distance between floors, room beside a box, a line of code, smallest width, the page.
+HEIGHT, STOREY, GAP, INCHES, LEAST, PAGE = 0.78, 1.55, 0.62, 1 / 1100, 1.5, 11.9
 
 
 def boxes(storeys, page):
@@ -188,7 +188,7 @@ def draw():
     """The picture as SVG text; the edges stand in its description too, one a line."""
     matplotlib.rcParams["svg.hashsalt"] = "architecture"
     storeys = floors()
-    page, top = 10.6, (len(storeys) - 1) * STOREY + HEIGHT
+    page, top = PAGE, (len(storeys) - 1) * STOREY + HEIGHT
     fig = plt.figure(figsize=(page, top + 1.15))
     ax = fig.add_axes((0, 0, 1, 1), xlim=(0, page), ylim=(-0.3, top + 0.85))
     ax.axis("off")

@@ -1,10 +1,16 @@
 """Every test works in stores of its own: the real checkpoints and exports are never touched."""
 
 import multiprocessing
+import os
+import sys
+from pathlib import Path
 
 import matplotlib
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `choice`, also where pytest was told to collect notebooks alone
+import choice
 
 from lib.training import checkpoints, restamping
 
@@ -18,9 +24,23 @@ WORKBOOK_VARIABLES = (
     "WORKBOOK_RESTAMP",
     "WORKBOOK_ACCEPT",
     "PYTHONPATH",
-    "OMP_NUM_THREADS",
     "PYDEVD_DISABLE_FILE_VALIDATION",
 )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only", metavar="01,02", help="tests of these notebooks and of the modules that they import")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave out what was not chosen; say which tests stay together where several processes share them (xdist)."""
+    if only := config.getoption("--only"):
+        kept = choice.chosen(items, only)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(choice.group(item)))
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +51,7 @@ def stores(tmp_path, monkeypatch):
     for variable in WORKBOOK_VARIABLES:  # `lib.workbook.run` sets them for the kernels it starts
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # of kernels, two at a time
     monkeypatch.setattr(checkpoints, "RECORDS", [])
     monkeypatch.setattr(restamping, "OUTCOMES", [])
     return tmp_path

@@ -1,18 +1,15 @@
 """Who may know whom: rooms import downwards only, keep their private names, and are mirrored by the tests."""
 
 import ast
-import importlib.util
 import re
 from collections import Counter
 
+import choice
 import pytest
 
 from lib.storage.paths import ROOT
 
-spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs" / "draw_architecture.py")
-architecture = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(architecture)
-
+architecture = choice.architecture()
 MODULES = architecture.modules()
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py"))
 
@@ -300,7 +297,7 @@ def test_the_picture_is_drawn_the_same_every_time_and_every_arrow_runs_down():
     picture = architecture.draw()
     assert picture == architecture.draw() and architecture.drawn(picture) == architecture.edges()
     storeys = architecture.floors()
-    places = architecture.boxes(storeys, 10.6)
+    places = architecture.boxes(storeys, architecture.PAGE)
     for _, _, points in architecture.routes(storeys, places):
         heights = [y for _, y in points]
         assert heights == sorted(heights, reverse=True)

@@ -16,7 +16,7 @@ from lib.figures.style import DPI
 def png(fig, dpi=DPI):
     """A matplotlib figure as PNG bytes, reduced to 256 colours: a plot does not miss the others, and half the size."""
     raw = io.BytesIO()
-    fig.savefig(raw, format="png", dpi=dpi)
+    fig.savefig(raw, format="png", dpi=dpi, pil_kwargs={"compress_level": 0})  # it is read again at once
     small = io.BytesIO()
     picture = Image.open(raw).convert("RGB")
     picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(

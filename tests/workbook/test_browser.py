@@ -20,7 +20,10 @@ from lib.storage.paths import ROOT, checkpoints_folder
 from lib.workbook import notebooks
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt install chromium")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt install chromium"),
+]
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PICTURE = ".jp-OutputArea-output .widget-image"

@@ -60,9 +60,12 @@ def train_or_load(name):
 runs = [train_or_load("first"), train_or_load("second")]
 print(f"processes: {distributed.count()}; steps taken: {counts}")
 """
-needs_slurm = pytest.mark.skipif(
-    bool(missing()), reason=f"needs {', '.join(missing())}: apt install slurm-wlm munge (Debian, Ubuntu)"
-)
+
+
+def needs_slurm(test):
+    """Mark a test as one of `make test-system`, skipped visibly where there is no Slurm."""
+    reason = f"needs {', '.join(missing())}: apt install slurm-wlm munge (Debian, Ubuntu)"
+    return pytest.mark.system(pytest.mark.skipif(bool(missing()), reason=reason)(test))
 
 
 def project(folder):

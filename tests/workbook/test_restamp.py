@@ -36,7 +36,7 @@ print("not shown")
 
 @pytest.fixture
 def restamp(stores):
-    """Write the notebook with a change and run a command on it, in a process of its own: (exit code, what it prints)."""
+    """Write the notebook with a change and run a command on it, in a process of its own: exit code, what it prints."""
 
     def call(*arguments, sign="", remark="", **environment):
         source = NOTEBOOK.replace("SIGN", sign).replace("REMARK", remark)

@@ -3,20 +3,24 @@
 The values stand in the YAML files of `lib/experiments/config`, one folder for each group.
 """
 
+import copy
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 CONFIG = Path(__file__).parents[1] / "config"
 GROUPS = ("data", "model", "training", "evaluation", "experiment")
+WATCHED_HORIZON = 50  # frames in closed loop at a validation
 # Of Hydra's own settings and options, those that may be given: the others create objects by the names of their classes,
 # read settings from elsewhere, or load a pickle, and so can run any code.
 HYDRA_SETTINGS = ("run", "sweep", "job", "launcher", "sweeper", "verbose", "mode", "output_subdir")
@@ -150,6 +154,8 @@ def compose(experiment=None, overrides=()) -> DictConfig:
     """
     overrides = ([f"experiment={experiment}"] if experiment else []) + [str(text) for text in overrides]
     refuse_code(overrides)
+    if (config := _changed(overrides)) is not None:
+        return config
     with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
         if any(text.startswith(("+", "~")) for text in overrides):
             _check(overrides)
@@ -173,12 +179,17 @@ def check_command_line(arguments):
 
 
 def flat(config):
-    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}."""
+    """Everything that decides a training and its history, as one flat dict: {"data.skip_rate": 1, …}."""
     tree = OmegaConf.to_container(config, resolve=True)
     groups = {group: tree[group] for group in ("data", "model", "training")}
-    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()} | {
-        "seed": tree["seed"]
-    }
+    settings = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+    short = watched_horizon(config) < WATCHED_HORIZON
+    return settings | {"seed": tree["seed"]} | ({"evaluation.horizon": watched_horizon(config)} if short else {})
+
+
+def watched_horizon(config):
+    """Frames predicted in closed loop whenever a training is validated: not more than in the test."""
+    return min(WATCHED_HORIZON, config.evaluation.horizon)
 
 
 # --- refusing -------------------------------------------------------------------------------------------------------
@@ -212,6 +223,34 @@ def _composed(overrides):
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
         raise SettingsError(f"{' '.join(overrides)}: {str(cause).splitlines()[0]}") from error
+
+
+def _changed(overrides):
+    """The settings, if all that is asked for are groups and values, or None: then Hydra has to say what is wrong.
+
+    Hydra reads all its files anew for every composition, a tenth of a second; so the same groups are composed once.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        if any(item.type != OverrideType.CHANGE or item.package or item.is_sweep_override() for item in parsed):
+            return None
+        groups = tuple(item.input_line for item in parsed if item.key_or_group in GROUPS)
+        files = tuple((file, file.stat().st_mtime_ns) for file in sorted(CONFIG.rglob("*.yaml")))
+        config = copy.deepcopy(_of_groups(groups, files))
+        for item in parsed:  # as Hydra does: after the groups, wherever they stand
+            if item.key_or_group not in GROUPS:
+                OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
+        OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return config
+    except (HydraException, OmegaConfBaseException, SettingsError):
+        return None
+
+
+@lru_cache
+def _of_groups(groups, files):
+    """The settings of these groups; `files`, with their times, are what was read for it."""
+    with hydra.initialize_config_dir(str(CONFIG), version_base="1.3"):
+        return _composed(list(groups))
 
 
 def _check(overrides):

@@ -11,7 +11,7 @@ from lib import training
 from lib.datasets.waves import WaveWindows
 from lib.experiments.waves.evaluation import evaluate, rounded, score
 from lib.experiments.waves.forecasters import build, builder, wave_data
-from lib.experiments.waves.settings import SettingsError, check_training, flat
+from lib.experiments.waves.settings import SettingsError, check_training, flat, watched_horizon
 from lib.losses import forecast_loss, pushforward_loss
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_atomically
@@ -19,6 +19,7 @@ from lib.storage.paths import exports_folder
 from lib.training import checkpoints, distributed
 
 EPOCHS = 10  # validations during a training
+WATCHED_WARM_UP = 50  # number of the last true frame in them
 WEIGHTS = "model.safetensors"
 
 
@@ -88,10 +89,10 @@ def fit(model, config, **options):
                 frames = frames + sigma * torch.randn(frames.shape, generator=generator)
             yield frames, targets
 
-    watched = wave_data(config.data, "validation", 0.027).to(device)
+    watched = wave_data(config.data, "validation", 0.027)[:, : WATCHED_WARM_UP + watched_horizon(config) + 1].to(device)
 
     def validate(model):
-        result = score(model, watched, watched.shape[1] // 2)
+        result = score(model, watched, WATCHED_WARM_UP)
         return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
 
     loss = pushforward_loss if settings.pushforward else forecast_loss
