@@ -1,4 +1,4 @@
-// The screen of lib.widgets.GamePlayer: draws the frames, reads keys and buttons, and asks for one frame at a time.
+// The screen of lib.figures.widgets.GamePlayer: draws the frames, reads keys and buttons, and asks for one frame at a time.
 const NAMES = { ArrowUp: "▲", ArrowDown: "▼", ArrowLeft: "◀", ArrowRight: "▶", " ": "space" };
 
 function render({ model, el }) {

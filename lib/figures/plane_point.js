@@ -1,4 +1,4 @@
-// The pad of lib.widgets.PlanePoint: a picture of a plane with a cross that follows the pointer or the arrow keys.
+// The pad of lib.figures.widgets.PlanePoint: a picture of a plane with a cross that follows the pointer or the arrow keys.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const PAUSE = 120; // milliseconds between two messages while the pointer moves
 

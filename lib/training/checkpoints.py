@@ -129,7 +129,7 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
         if distributed.is_main() and not probes.active():
             events.write(log_dir, run.history, mark=key)
     else:
-        if restamping.wanted():
+        if restamping.wanted() or probes.active():  # where a short replay was asked for, nothing long is begun
             raise probes.CannotReplay(f"{name} is not stored")
         reason = "asked to" if retrain else unlike or "no finished training found"
         resume = local_folder() / name / f"{key}.resume"
@@ -161,7 +161,10 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
         if shipped and not unlike and "probe" in shipped and shipped["history"] == stored["history"]:
             os.utime(shipped_file)
         else:
-            stored["probe"] = probes.take(build, train, stored["model"], stored["history"])
+            try:
+                stored["probe"] = probes.take(build, train, stored["model"], stored["history"])
+            except probes.CannotReplay as error:
+                print(f"{name}: ships without a probe, and cannot be restamped ({error})")
             tensors.save(shipped_file, stored)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
@@ -236,7 +239,7 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
         sources: further classes and functions whose code decides the results, where `run` does not refer to them.
         retrain: compute everything again (what a killed attempt has finished is kept).
         why: one sentence for the run table.
-        timed: names of results that are measured times, others at every run.
+        timed: names of results that are, or contain, measured times, others at every run.
 
     Returns:
         list of dicts in the order of `cells`: the cell's own values, the function's result, and `cpu_seconds`.

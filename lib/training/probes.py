@@ -179,7 +179,8 @@ def first_difference(new, old):
 def unequal(new, old, tolerance, name, skipped=()):
     """Where nested results differ by more than a relative tolerance: "name: old → new"; empty if nowhere.
 
-    `skipped` are keys of dicts that are not compared.
+    Numbers that are kept with three to five decimals may also differ by one unit of the last one, unless the tolerance
+    is 0. `skipped` are keys of dicts that are not compared.
     """
     if isinstance(new, dict) and isinstance(old, dict):
         if {*new} - {*skipped} != {*old} - {*skipped}:
@@ -197,7 +198,10 @@ def unequal(new, old, tolerance, name, skipped=()):
 def _equal(new, old, tolerance):
     if not all(isinstance(value, (int, float)) for value in (new, old)):
         return new == old
-    return new == old or (math.isnan(new) and math.isnan(old)) or math.isclose(new, old, rel_tol=tolerance)
+    decimals = len(repr(old).partition(".")[2])
+    unit = 1.01 * 10**-decimals if tolerance and "e" not in repr(old) and 3 <= decimals <= 5 else 0.0
+    close = math.isclose(new, old, rel_tol=tolerance, abs_tol=unit)
+    return new == old or (math.isnan(new) and math.isnan(old)) or close
 
 
 def _short(value):

@@ -18,8 +18,9 @@ from lib.storage.fingerprint import fingerprint_of
 from lib.storage.paths import checkpoints_folder
 from lib.training import probes
 
-ROW_SECONDS = 60  # a run of a sweep that took longer is computed again only if asked to, WORKBOOK_RESTAMP=slow
-SWEEP_SECONDS = 60  # so much is spent on the kinds of runs of one sweep; the cheapest one is computed in any case
+# Unless asked to be slow (WORKBOOK_RESTAMP=slow), a run of a sweep is computed again only if it took no longer than
+# this, and so much is spent on the different kinds of runs of one sweep.
+ROW_SECONDS, SWEEP_SECONDS = 60, 30
 ROUNDED = 2e-2  # relative, for the validation of weights that were rounded to half precision after it
 OUTCOMES = []  # of each result: dict of name, outcome ("equal", "close", "accepted" or "differs"), detail, seconds
 
@@ -36,7 +37,7 @@ def training(file, name, stored, build, train, settings, parts):
         file: the shipped file. stored: its content. The others: as in `lib.training.checkpoints.train_or_load`.
     """
     source, before = fingerprint_of(parts), former(name, settings)
-    if stored["settings"] not in (settings, before) or _is_current(stored, settings, source):
+    if stored["settings"] not in (settings, before) or (stored["settings"], stored["source"]) == (settings, source):
         return stored
     renewed = stored | {"settings": settings, "source": source, "code": parts}
     start = time.perf_counter()
@@ -45,16 +46,12 @@ def training(file, name, stored, build, train, settings, parts):
     else:
         try:
             outcome, detail, probe = _replayed(stored, build, train)
-        except (Exception, probes.CannotReplay) as error:  # whatever today's code does, the stored result is not lost
+        except Exception as error:  # whatever today's code does, the stored result is not lost
             outcome, detail, probe = "differs", f"cannot be replayed: {type(error).__name__}: {error}", None
     _note(name, outcome, detail, start)
     if outcome != "differs":
         tensors.save(file, renewed | ({"probe": probe} if probe else {}))
     return renewed
-
-
-def _is_current(stored, settings, source):
-    return stored["settings"] == settings and stored["source"] == source and "probe" in stored
 
 
 def _replayed(stored, build, train):
@@ -106,14 +103,14 @@ def sweep(file, name, rows, run, cells, settings, parts, timed):
 
 
 def _recomputed(rows, found, run, timed):
-    limit = float("inf") if os.environ["WORKBOOK_RESTAMP"] == "slow" else ROW_SECONDS
+    slow = os.environ["WORKBOOK_RESTAMP"] == "slow"
+    kinds = {n: _kinds(cell) for n, cell in found.items() if cell is not None}
     seen, spent, done, outcome, reason = set(), 0.0, 0, "equal", "no run of it is asked for"
-    for number in sorted(range(len(rows)), key=lambda n: rows[n]["seconds"]):
+    for number in sorted(kinds, key=lambda n: rows[n]["seconds"]):
         row, cell = rows[number], found[number]
-        kinds = {(key, str(value)) for key, value in (cell or {}).items() if isinstance(value, (str, bool))}
-        if cell is None or (done and (kinds <= seen or spent + row["seconds"] > SWEEP_SECONDS)):
+        if done and (kinds[number] <= seen or (not slow and spent + row["seconds"] > SWEEP_SECONDS)):
             continue
-        if row["seconds"] > limit:
+        if row["seconds"] > ROW_SECONDS and not slow:
             reason = reason if done else f"its cheapest run takes {row['seconds']:.0f} CPU-seconds: use --slow"
             break
         try:
@@ -124,14 +121,22 @@ def _recomputed(rows, found, run, timed):
             continue
         except Exception as error:  # whatever today's code does, the stored result is not lost
             return "differs", f"cannot be replayed: {type(error).__name__}: {error}"
-        seen, spent, done = seen | kinds, spent + row["seconds"], done + 1
+        seen, spent, done = seen | kinds[number], spent + row["seconds"], done + 1
         if probes.unequal(result, row["result"], 0.0, "", timed):
             tolerance = 0.0 if row.get("machine") == probes.machine() else probes.TOLERANCE
             if difference := probes.unequal(result, row["result"], tolerance, "", timed):
                 varied = ", ".join(f"{key} {value}" for key, value in cell.items() if _varies(rows, key))
                 return "differs", f"{varied}: {difference.strip()}".removeprefix(": ")[:200]
             outcome = "close"
-    return (outcome, f"{done} of {len(rows)} runs") if done else ("differs", reason)
+    if not done:
+        return "differs", reason
+    rest = sorted({f"{key} {value}" for key, value in set().union(*kinds.values()) - seen})
+    untried = f"; not tried: {', '.join(rest[:3])}{' …' if len(rest) > 3 else ''}" if rest else ""
+    return outcome, f"{done} of {len(rows)} runs{untried}"
+
+
+def _kinds(cell):
+    return {(key, str(value)) for key, value in cell.items() if isinstance(value, (str, bool))}
 
 
 def _varies(rows, key):

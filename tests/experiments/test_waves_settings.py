@@ -1,11 +1,16 @@
 """Settings of the wave experiments: what they may be, what is refused, and what a model becomes of them."""
 
+import os
+import shutil
+
+import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
 from tiny_waves import same, tiny, weights
 
 from lib.experiments import waves
+from lib.experiments.waves import settings
 
 PRESETS = sorted(path.stem for path in (waves.CONFIG / "experiment").glob("*.yaml"))
 
@@ -37,6 +42,46 @@ def test_overrides_win_over_the_preset_and_the_preset_over_the_defaults():
     assert config.model.c_hidden == preset.model.c_hidden, "the preset's other values must stay"
     assert config.data.skip_rate == 3 and config.data.start == "published"
     assert waves.compose(overrides=["model.c_list=[4,8]"]).model.c_list == [4, 8]
+
+
+CHANGED = [
+    [],
+    ["data=fast", "training.rollout_steps=[4,8]", "training.learning_rate=1", "seed=3"],
+    ["training.clip=2", "data=fast", "model=convlstm", "training=closed_loop", "model.padding=zeros"],
+    ["training.steps=${training.predictions_per_step}", "evaluation.seeds=[]", "data.start='published'"],
+    ["seed=1", "seed=2"],
+]
+
+
+def described(node):
+    """A setting with its type and its flags, and those of all settings below it."""
+    about = node._metadata
+    facts = [type(node), about.ref_type, about.object_type, about.optional, about.key, about.flags]
+    if not OmegaConf.is_config(node):
+        return [*facts, type(node._value()), node._value()]
+    keys = list(node) if OmegaConf.is_dict(node) else range(len(node))
+    return facts + [(key, described(node._get_node(key))) for key in keys]
+
+
+@pytest.mark.parametrize("overrides", CHANGED)
+@pytest.mark.parametrize("preset", [None, "convlstm_published"])
+def test_settings_that_are_composed_from_kept_groups_are_those_that_hydra_composes(preset, overrides):
+    kept = [waves.compose(preset, overrides) for _ in range(2)]
+    with hydra.initialize_config_dir(str(waves.CONFIG), version_base="1.3"):
+        fresh = hydra.compose("config", [f"experiment={preset}"] * bool(preset) + overrides)
+    assert all(described(config) == described(fresh) for config in kept)
+    kept[0].seed, kept[0].model.name = 17, "another"
+    assert described(kept[1]) == described(fresh), "nobody may share settings with others"
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path, monkeypatch):
+    shutil.copytree(settings.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(settings, "CONFIG", tmp_path / "config")
+    file = tmp_path / "config" / "data" / "slow.yaml"
+    assert waves.compose().data.size == 32
+    file.write_text(file.read_text("utf-8").replace("size: 32", "size: 20"), "utf-8")
+    os.utime(file, (0, 0))
+    assert waves.compose().data.size == 20
 
 
 REFUSED = {

@@ -146,6 +146,20 @@ def test_other_settings_are_another_training():
     assert waves.train(tiny("evaluation.runs=7"), "waves/tiny").origin == "local", "the evaluation decides no weights"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "watched", "first"),
+    [([], (2, 101), 0), (["data.share=0.05"], (4, 101), 0), (["data.cut_start=5", "data.cut_end=2"], (2, 94), 5)],
+)
+def test_validations_watch_few_runs_cut_like_those_of_the_training(overrides, watched, first, monkeypatch):
+    config, seen = tiny("training.steps=1", *overrides), []
+    monkeypatch.setattr(wave_training, "score", lambda *args: seen.append(args) or waves.score(*args))
+    waves.fit(waves.build(config), config, progress=False)
+    ((_, runs, warm_up),) = seen
+    assert runs.shape[:2] == watched and warm_up == watched[1] // 2
+    whole = waves.wave_data(config.data, "validation", 0.027)
+    assert torch.equal(runs, whole[: watched[0], first : first + watched[1]])
+
+
 def test_frames_enter_as_they_are_where_scaling_is_switched_off():
     for scaled in (True, False):
         config = waves.compose(overrides=[*CONVLSTM, f"model.scaled={scaled}", "training.steps=1"])

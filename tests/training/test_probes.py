@@ -150,3 +150,6 @@ def test_the_first_difference_is_named(new, old, found):
 def test_tolerance_is_relative():
     assert probes.unequal(1.00001, 1.0, 1e-4, "x") == "" and probes.unequal(1.001, 1.0, 1e-4, "x")
     assert probes.unequal(0.0, 1e-9, 1e-4, "x"), "nothing is near zero but zero"
+    assert probes.unequal(0.041, 0.042, 1e-4, "x") == "", "rounded, one unit of the last digit"
+    assert probes.unequal(0.041, 0.042, 0.0, "x") and probes.unequal(0.041, 0.043, 1e-4, "x")
+    assert probes.unequal(0.4, 0.5, 1e-4, "x"), "a share of few, not a rounded number"

@@ -1,6 +1,6 @@
 """Data and forecasters of the wave experiments, by their settings."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 
@@ -10,10 +10,18 @@ from lib.models import ConvLSTM, NextFrame, NoNetwork, Stencil, UNet
 
 
 def wave_data(data, use, share=1.0):
-    """The "train", "validation" or "test" set of these settings (the group `data`): (N, T, H, W)."""
+    """The "train", "validation" or "test" set of these settings (the group `data`): (N, T, H, W).
+
+    The last sets are kept, since trainings that are compared share theirs: do not change them in place.
+    """
     physics = {"size": data.size, "speed": data.speed, "num_sources": data.num_sources, "damping": data.damping}
     physics |= {"obstacle": data.obstacle, "start": data.start}
-    return wave_set(use, data.skip_rate, seed=data.seed, share=share, **physics)
+    return _simulated(use, data.skip_rate, seed=data.seed, share=share, **physics)
+
+
+@lru_cache(maxsize=3)  # up to 200 MB each
+def _simulated(use, skip_rate, **options):
+    return wave_set(use, skip_rate, **options)
 
 
 def unet(model):

@@ -20,7 +20,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 CONFIG = Path(__file__).parents[1] / "config"
 GROUPS = ("data", "model", "training", "evaluation", "experiment")
-WATCHED_HORIZON = 50  # frames in closed loop at a validation
 # Of Hydra's own settings and options, those that may be given: the others create objects by the names of their classes,
 # read settings from elsewhere, or load a pickle, and so can run any code.
 HYDRA_SETTINGS = ("run", "sweep", "job", "launcher", "sweeper", "verbose", "mode", "output_subdir")
@@ -179,17 +178,12 @@ def check_command_line(arguments):
 
 
 def flat(config):
-    """Everything that decides a training and its history, as one flat dict: {"data.skip_rate": 1, …}."""
+    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}."""
     tree = OmegaConf.to_container(config, resolve=True)
     groups = {group: tree[group] for group in ("data", "model", "training")}
-    settings = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-    short = watched_horizon(config) < WATCHED_HORIZON
-    return settings | {"seed": tree["seed"]} | ({"evaluation.horizon": watched_horizon(config)} if short else {})
-
-
-def watched_horizon(config):
-    """Frames predicted in closed loop whenever a training is validated: not more than in the test."""
-    return min(WATCHED_HORIZON, config.evaluation.horizon)
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()} | {
+        "seed": tree["seed"]
+    }
 
 
 # --- refusing -------------------------------------------------------------------------------------------------------
@@ -242,7 +236,7 @@ def _changed(overrides):
                 OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         return config
-    except (HydraException, OmegaConfBaseException, SettingsError):
+    except (HydraException, OmegaConfBaseException, ValueError):
         return None
 
 

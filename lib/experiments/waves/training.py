@@ -11,7 +11,7 @@ from lib import training
 from lib.datasets.waves import WaveWindows
 from lib.experiments.waves.evaluation import evaluate, rounded, score
 from lib.experiments.waves.forecasters import build, builder, wave_data
-from lib.experiments.waves.settings import SettingsError, check_training, flat, watched_horizon
+from lib.experiments.waves.settings import SettingsError, check_training, flat
 from lib.losses import forecast_loss, pushforward_loss
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_atomically
@@ -19,7 +19,7 @@ from lib.storage.paths import exports_folder
 from lib.training import checkpoints, distributed
 
 EPOCHS = 10  # validations during a training
-WATCHED_WARM_UP = 50  # number of the last true frame in them
+WATCHED = 0.027  # share of the validation runs that they predict, four of them; never more than of the training runs
 WEIGHTS = "model.safetensors"
 
 
@@ -89,10 +89,11 @@ def fit(model, config, **options):
                 frames = frames + sigma * torch.randn(frames.shape, generator=generator)
             yield frames, targets
 
-    watched = wave_data(config.data, "validation", 0.027)[:, : WATCHED_WARM_UP + watched_horizon(config) + 1].to(device)
+    watched = wave_data(config.data, "validation", min(WATCHED, config.data.share))
+    watched = watched[:, cut[0] : watched.shape[1] - cut[1]].to(device)
 
     def validate(model):
-        result = score(model, watched, WATCHED_WARM_UP)
+        result = score(model, watched, max(watched.shape[1] // 2, model.context_size - 1))
         return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
 
     loss = pushforward_loss if settings.pushforward else forecast_loss
