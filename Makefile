@@ -69,7 +69,7 @@ submission: setup  ## hand in: SHEET=A..E|all NAME="Ada Lovelace; Alan Turing" M
 	  --matriculation "$$HAND_IN_MATRICULATION" --email "$$HAND_IN_EMAIL" --pdf-name "$$HAND_IN_PDF_NAME" \
 	  --profile "$$CHOSEN_PROFILE" $(JOBS)
 
-TOGETHER = -n 2 --dist loadgroup
+TOGETHER = -n 2 --dist loadfile
 test: export OMP_NUM_THREADS := 1
 test: setup  ## unit tests, style, committed notebooks, every notebook with the smoke profile (ONLY=02: what it uses)
 	@$(PY) -m pytest $(TOGETHER) $(WHICH)

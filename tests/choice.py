@@ -66,6 +66,6 @@ def chosen(items, only):
     return [item for item in items if item.path in files or any(name in item.name for name in smoke)]
 
 
-def group(item):
+def group(nodeid):
     """Tests of one group run one after another in one process: those of a file; every smoke run is its own group."""
-    return item.name if "smoke_profile[" in item.name else item.path.relative_to(ROOT).as_posix()
+    return nodeid if "smoke_profile[" in nodeid else nodeid.split("::")[0]

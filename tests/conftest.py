@@ -32,15 +32,23 @@ def pytest_addoption(parser):
     parser.addoption("--only", metavar="01,02", help="tests of these notebooks and of the modules that they import")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where several processes share the tests (xdist), those of a file stay together, but for the smoke runs."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return choice.group(nodeid)
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave out what was not chosen; say which tests stay together where several processes share them (xdist)."""
+    """Leave out what was not chosen."""
     if only := config.getoption("--only"):
         kept = choice.chosen(items, only)
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(choice.group(item)))
 
 
 @pytest.fixture(autouse=True)

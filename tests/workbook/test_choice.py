@@ -33,6 +33,8 @@ def test_every_notebook_has_tests_of_what_it_imports(path):
     assert modules and modules <= tested, f"no test of {path.stem} uses {modules - tested}"
 
 
-def test_smoke_runs_are_spread_and_files_are_not(request):
-    assert choice.group(request.node) == "tests/workbook/test_choice.py"
-    assert choice.group(request.node) in {mark.args[0] for mark in request.node.iter_markers("xdist_group")}
+def test_smoke_runs_are_spread_and_files_are_not():
+    smoke = "tests/workbook/test_notebooks.py::test_runs_from_nothing_with_the_smoke_profile[02_memory]"
+    assert choice.group(smoke) == smoke
+    for name in ("notebooks/02_memory.ipynb::Cell 3", "notebooks/02_memory.ipynb::Cell 4"):
+        assert choice.group(name) == "notebooks/02_memory.ipynb"

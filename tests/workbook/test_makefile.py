@@ -68,7 +68,7 @@ def test_jobs_run_notebooks_side_by_side(target, flags, jobs):
 
 def test_ship_and_test():
     assert command("ship", "ONLY=02") == ["lib.workbook", "ship", "--jobs", "1", "--only", "02"]
-    assert command("test") == ["pytest", "-n", "2", "--dist", "loadgroup"], "two processes share the tests"
+    assert command("test") == ["pytest", "-n", "2", "--dist", "loadfile"], "two processes share the tests"
     assert command("test", "ONLY=02")[5:] == ["--only", "02"]
     assert command("test-system") == ["pytest", "-m", "system", "tests"]
     assert command("check-notebooks") == ["pytest", "notebooks"]
