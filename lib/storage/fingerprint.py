@@ -26,6 +26,7 @@ from lib.storage.tensors import tensor_bytes
 # and its tests hold it, step by step, to a plain loop. What shows or keeps results does not count either.
 FOLLOWED = ("lib.models", "lib.datasets", "lib.losses", "lib.baselines", "lib.metrics", "lib.training.adversarial")
 FOLLOWED += ("lib.experiments", "__main__")
+FILLING = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove"}  # methods
 # A notebook's own switch: it says whether to compute again, not what comes out.
 NOT_COUNTED = {"retrain"}
 
@@ -48,6 +49,7 @@ def code_parts(*objects):
     them), and lists and dicts that hold functions or classes. References are what a function reads from its module,
     from the functions around it (closures), its default values, and attributes of modules; of a partial function also
     its arguments. Tensors, trained models and tables are not looked into: name among the settings what they depend on.
+    Lists and dicts that the code itself fills (counters, logs) do not count.
     Of a library's class only the name counts. The text is compared, not Python's syntax tree, so that the fingerprint
     is the same under every Python version.
 
@@ -309,6 +311,7 @@ def _stripped_and_read(text):
     names = _names_read(symtable.symtable(text, "source", "exec"))
     decorators = [decorator for node in tree.body for decorator in getattr(node, "decorator_list", ())]
     names |= {node.id for part in decorators for node in ast.walk(part) if isinstance(node, ast.Name)}
+    names -= _changed(tree)
     chains = {tuple(chain) for node in ast.walk(tree) if (chain := _chain(node)) and chain[0] in names}
     return "\n".join(kept), (tuple(sorted(names)), tuple(sorted(chains)))
 
@@ -319,6 +322,19 @@ def _names_read(table):
     for scope in table.get_children():
         names |= {s.get_name() for s in scope.get_symbols() if s.is_global() and s.is_referenced()} | _names_read(scope)
     return names
+
+
+def _changed(tree):
+    """Names of what code changes in place: counters and lists that it fills are results, not what it depends on."""
+    places, declared = [], set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):  # counts[name] += 1
+            places.append(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FILLING:
+            places.append(node.func.value)
+        elif isinstance(node, ast.Global):
+            declared.update(node.names)
+    return declared | {place.id for place in places if isinstance(place, ast.Name)}
 
 
 def _chain(node):

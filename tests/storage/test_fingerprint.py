@@ -236,6 +236,13 @@ def around(kind, size):
         return kind(size)
     return inner
 
+STEPS = {'a': 0}
+LOG = [0.5]
+
+def count(loss):
+    STEPS["a"] += 1
+    LOG.append(loss)
+
 def other():
     RATE = 5
     return RATE
@@ -273,6 +280,8 @@ def test_what_a_function_reads_counts(monkeypatch, name, old, new):
         ("train", "retrain = False", "retrain = 'all'"),  # says whether to compute, not what
         ("train", "return x + 1", "return x + 1  # a remark"),
         ("train", "SEEN = []", "SEEN = [object()]"),  # filled with results while the notebook runs
+        ("count", "STEPS = {'a': 0}", "STEPS = {'a': 7}"),  # what the code changes is no input of it
+        ("count", "LOG = [0.5]", "LOG = [0.5, 0.25]"),
     ],
 )
 def test_what_a_function_does_not_read_does_not_count(monkeypatch, name, old, new):
