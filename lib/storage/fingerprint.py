@@ -74,7 +74,8 @@ def code_parts(*objects):
             continue
         seen.add(id(obj))
         file = getattr(sys.modules.get(obj.__module__), "__file__", None) or ""
-        if {"site-packages", "dist-packages"} & {*Path(file).parts}:
+        is_library = obj.__module__ != "__main__" and {"site-packages", "dist-packages"} & {*Path(file).parts}
+        if is_library:  # a notebook's code never is one, whichever program runs it
             _add(parts, _name(obj), _name(obj))
             continue
         text, reads = _code(obj)

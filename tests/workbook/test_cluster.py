@@ -1,5 +1,6 @@
 """The workbook on a cluster: a real Slurm of one node, real batch scripts, real notebooks; nothing is made believe."""
 
+import linecache
 import os
 import re
 import shutil
@@ -212,8 +213,9 @@ def test_an_interrupted_notebook_ends_bit_for_bit_like_one_that_was_not(workbook
     steps = "steps taken: {'first': 0, 'second': 12}"  # 6 epochs of 3 steps; the first two epochs were done before
     assert steps in copy_text(workbook), "it began from nothing"
 
-    names = {"retrain": False}
-    exec(compile(TRAINING, "training", "exec"), names)  # without an interruption, into this test's own store
+    names = {"retrain": False, "__name__": "__main__"}  # as in the notebook, whose code counts for the stored name
+    linecache.cache["<training>"] = (len(TRAINING), None, TRAINING.splitlines(keepends=True), "<training>")
+    exec(compile(TRAINING, "<training>", "exec"), names)  # without an interruption, into this test's own store
     for run in ("first", "second"):
         (one,) = (stores / "checkpoints" / "local" / "03_training" / run).glob("*.safetensors")
         (other,) = (workbook.root / "checkpoints" / "local" / "03_training" / run).glob("*.safetensors")
