@@ -13,6 +13,7 @@ import nbformat
 
 from lib.storage.paths import checkpoints_folder, exports_folder
 from lib.training import checkpoints, distributed
+from lib.workbook.notebooks import cell_tags
 
 
 def train(path, profile="cpu", values=None):
@@ -46,6 +47,6 @@ def train(path, profile="cpu", values=None):
                 raise error
             if error is not None:
                 return f"cell {number}: {type(error).__name__}: {error}"
-            if "parameters" in cell.metadata.get("tags", []):
+            if "parameters" in cell_tags(cell):
                 shell.user_ns.update(values or {})
     return ""

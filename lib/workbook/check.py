@@ -6,9 +6,20 @@ import re
 import nbformat
 
 from lib.storage.paths import ROOT
-from lib.workbook.notebooks import PAPERMILL_TAGS
+from lib.workbook import glossary, reading
+from lib.workbook.contents import contents
+from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags
+from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
+# Notebooks that have not been rewritten yet by the measures of the second edition.
+FIRST_EDITION = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10"}
+KEPT = ("tags", "item", "try")  # metadata of a cell
+TAGS = {
+    "code": {"parameters", "nbval-check-output", *reading.FOLDED},
+    "markdown": {reading.CONTENTS, "deeper", "answer", TRY},
+    "raw": set(),
+}
 
 
 def clean(nb, dropped=PAPERMILL_TAGS):
@@ -19,10 +30,10 @@ def clean(nb, dropped=PAPERMILL_TAGS):
     from lib.workbook.export import freeze_widgets
 
     nb = freeze_widgets(nb)
-    nb.cells = [cell for cell in nb.cells if not dropped & {*cell.metadata.get("tags", [])}]
+    nb.cells = [cell for cell in nb.cells if not dropped & cell_tags(cell)]
     for number, cell in enumerate(nb.cells):
-        tags = cell.metadata.get("tags", [])
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        kept = {key: value for key, value in cell.metadata.items() if key in KEPT and value}
+        cell.metadata = nbformat.from_dict(kept | folding(cell))
         cell["id"] = f"cell-{number:03d}"
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
@@ -38,6 +49,13 @@ def clean(nb, dropped=PAPERMILL_TAGS):
         }
     )
     return nb
+
+
+def folding(cell):
+    """The metadata by which JupyterLab folds a cell: its source, and an answer until it is run."""
+    if cell.cell_type != "code" or not reading.FOLDED & cell_tags(cell):
+        return {}
+    return {"jupyter": {"source_hidden": True} | ({"outputs_hidden": True} if "predict" in cell_tags(cell) else {})}
 
 
 def problems(path):
@@ -66,7 +84,67 @@ def problems(path):
                 found.append(f"{where} has an error or warnings among its outputs")
             if shows_machine(output):
                 found.append(f"{where} shows a path of the machine it ran on")
+    return found + _unreadable(nb) + ([] if path.name[:2] in FIRST_EDITION else _second_edition(nb))
+
+
+def _unreadable(nb):
+    """What the tags and links of the cells get wrong, one line each."""
+    found = []
+    for number, cell in enumerate(nb.cells, 1):
+        where, tags = f"cell {number}", cell_tags(cell)
+        if unknown := tags - TAGS[cell.cell_type]:
+            found.append(f"{where} has the unknown tag {', '.join(sorted(unknown))}")
+        if cell.metadata.get("jupyter", {}) != folding(cell).get("jupyter", {}):
+            found.append(f"{where} is not folded as its tags say: run `make ship`")
+        if "deeper" in tags and not cell.source.lstrip().startswith("#"):
+            found.append(f"{where} is tagged `deeper`, but does not begin with a heading")
+        if "answer" in tags and not cell.metadata.get("item"):
+            found.append(f"{where} is tagged `answer`, but its metadata name no `item`")
+        if reading.CONTENTS in tags and cell.source != contents(nb):
+            found.append(f"{where} is not the table of contents of today: run `make ship`")
+    found += [f"there is no {anchor!r} in the glossary" for anchor in {*glossary.links(nb)} - {*glossary.entries()}]
+    try:
+        with_tries(nb)
+    except UsageError as error:
+        found.append(str(error))
     return found
+
+
+def _second_edition(nb):
+    """What a notebook of the second edition still lacks, one line each."""
+    found, counts, (core, _) = [], reading.counts(nb), reading.minutes(nb)
+    measures = {
+        "lines of code in sight": (counts.lines, 350),
+        "lines of the library's source": (counts.shown, 250),
+        "lines in the longest cell in sight": (counts.longest_cell, 25),
+        "lines in the longest source that is shown": (counts.longest_shown, 40),
+        "minutes on the core path": (round(core), 75),
+    }
+    found += [f"{value} {what}; at most {most}" for what, (value, most) in measures.items() if value > most]
+    if counts.words < 7 * counts.lines:
+        found.append(f"{counts.words / counts.lines:.1f} words of prose to a line of code in sight; at least 7")
+    if not any(reading.CONTENTS in cell_tags(cell) for cell in nb.cells):
+        found.append("has no cell tagged `contents`")
+    for number, cell in enumerate(nb.cells, 1):
+        if cell.cell_type == "markdown" and "**Try it" in cell.source and TRY not in cell_tags(cell):
+            found.append(f"cell {number} asks to try something that its metadata do not tell: tag it `{TRY}`")
+    prompts = sum(cell.source.count("**Predict") for cell in nb.cells if cell.cell_type == "markdown")
+    answers = sum("predict" in cell_tags(cell) for cell in nb.cells if cell.cell_type == "code")
+    if prompts != answers:
+        found.append(f"asks for {prompts} predictions and answers {answers} of them in cells tagged `predict`")
+    return found
+
+
+def print_counts(paths):
+    """Print for each notebook how much code and prose a reader meets, and how long reading takes."""
+    print("    in sight  shown  words/line  longest cell  longest source  core min  deeper min")
+    for path in paths:
+        nb = nbformat.read(path, 4)
+        counts, (core, deeper) = reading.counts(nb), reading.minutes(nb)
+        print(
+            f"{path.name[:2]}  {counts.lines:8d}{counts.shown:7d}{counts.words / max(counts.lines, 1):12.1f}"
+            f"{counts.longest_cell:14d}{counts.longest_shown:16d}{core:10.0f}{deeper:12.0f}"
+        )
 
 
 def shows_machine(part):

@@ -42,6 +42,7 @@ def _list(args):
 
 def _check(args):
     paths = notebooks.paths(args.only)
+    check.print_counts(paths)
     found = [f"{path.name}: {problem}" for path in paths for problem in check.problems(path)]
     print("\n".join(found) or f"{len(paths)} notebooks are clean and complete")
     return int(bool(found))
@@ -58,6 +59,7 @@ def _run(args):
             "form": args.format,
             "authors": args.author,
             "date": args.date,
+            "tries": args.tries,
         }
         for path in paths
     ]
@@ -142,6 +144,7 @@ def _parser():
     own = command("run", _run, text, "--only", "--retrain", "--parameter", "--profile", "--date", "--jobs")
     own.add_argument("--format", default="pdf", help="pdf (default), html or none")
     own.add_argument("--author", action="append", default=[], help="name for the title page; may be repeated")
+    own.add_argument("--tries", action="store_true", help="also make the changes that the notebooks ask to try")
 
     text = "the cells of notebooks, without a report: for torchrun, which shares trainings"
     command("train", _train, text, "--only", "--retrain", "--parameter", "--profile")

@@ -42,6 +42,11 @@ def paths(only=None):
     return [found[number] for number in sorted(set(wanted))]
 
 
+def cell_tags(cell):
+    """The tags of a cell, as a set."""
+    return {*cell.metadata.get("tags", [])}
+
+
 def title(nb):
     """Text of the first heading, without the number that may stand before it."""
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
@@ -51,7 +56,7 @@ def title(nb):
 
 def default_parameters(nb):
     """Names and source of the values in the cell tagged `parameters`."""
-    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+    cells = [cell for cell in nb.cells if "parameters" in cell_tags(cell)]
     return {
         target.id: ast.unparse(node.value)
         for node in (ast.parse(cells[0].source).body if cells else [])

@@ -6,8 +6,8 @@ import pandas as pd
 from IPython.display import display
 
 from lib import figures
-from lib.storage.fingerprint import source_text
 from lib.training import checkpoints
+from lib.workbook import exercises, sources
 
 
 class ClaimError(AssertionError):
@@ -19,8 +19,8 @@ def profile():
     return os.environ.get("WORKBOOK_PROFILE", "cpu")
 
 
-def _markdown(text):
-    display({"text/markdown": text, "text/plain": text}, raw=True)
+def _markdown(text, about=None):
+    display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"workbook": about} if about else {})
 
 
 def claim(condition, text):
@@ -41,11 +41,24 @@ def claim(condition, text):
         _markdown(f"✗ *Does not hold here:* {text}")
 
 
-def show_source(*objects):
-    """Display the source of classes or functions as it stands in the library, with syntax highlighting."""
+def show_source(*objects, brief=False):
+    """Display the source of classes, functions or single methods as it stands in the library, highlighted.
+
+    Args:
+        objects: what is shown, one below the other. brief: without docstrings and checks of arguments.
+    """
     for obj in objects:
-        code = source_text(obj).rstrip()
-        _markdown(f"`{obj.__module__}`\n\n```python\n{code}\n```")
+        place, code = sources.shown(obj, brief)
+        _markdown(f"{place}\n\n```python\n{code}\n```", {"source": obj.__qualname__})
+
+
+def exercise(item):
+    """Display what an item of the exercise sheets asks to be written, as it stands in the library.
+
+    Args:
+        item: code of the item, such as "P2"; `student/exercises.toml` lists them.
+    """
+    show_source(*exercises.definitions(item), brief=True)
 
 
 def _plain(value):

@@ -11,7 +11,8 @@ from multiprocessing import get_context
 import nbformat
 
 from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
-from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, short, title
+from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, short, title
+from lib.workbook.tries import TRIED, with_tries
 
 FORMATS = ("pdf", "html", "none")
 USED = "checkpoints.txt"  # beside an executed copy: the files in `checkpoints/` that it loaded or wrote
@@ -52,13 +53,14 @@ def _about(path, nb, profile, seconds, authors, date):
 
 def _failure(error, nb):
     """Name the cell and the error of a failed run in one line."""
-    own = [cell for cell in nb.cells if not PAPERMILL_TAGS & {*cell.metadata.get("tags", [])}]
+    own = [cell for cell in nb.cells if not PAPERMILL_TAGS & cell_tags(cell)]
     for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 lines = [line.strip() for line in cell.source.splitlines()]
                 first = next((line for line in lines if line and not line.startswith("#")), "")
-                return f"cell {number} ({first[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
+                where = f"what cell {cell.metadata[TRIED]} asks to try" if TRIED in cell.metadata else f"cell {number}"
+                return f"{where} ({first[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
 
 
@@ -75,8 +77,10 @@ def _unwritable(folder, error):
     )
 
 
-def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None):
+def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None, tries=False):
     """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
+
+    With `tries` the changes that the notebook asks its reader to try are made after its own cells, in the same kernel.
 
     Returns:
         (seconds, problem): the problem is empty if everything went well. A failed run leaves the partly executed copy
@@ -108,7 +112,7 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
-            _literal(path),
+            with_tries(nbformat.read(path, 4)) if tries else _literal(path),
             _literal(copy),
             values or {},
             cwd=path.parent,

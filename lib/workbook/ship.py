@@ -8,6 +8,7 @@ import nbformat
 from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import checkpoints_folder
 from lib.workbook.check import clean
+from lib.workbook.contents import refresh
 from lib.workbook.notebooks import UsageError
 from lib.workbook.run import executed_copy, run_all
 
@@ -22,6 +23,7 @@ def ship(paths, workers):
     good = run_all([{"path": path, "form": "none"} for path in paths], workers)
     for path in good:
         nb = clean(nbformat.read(executed_copy(path), 4))
+        refresh(nb)
         try:
             write_atomically(path, f"{nbformat.writes(nb)}\n".encode())
         except CheckpointError as error:

@@ -16,10 +16,10 @@ print(steps)"""
 
 
 def write(path, *sources, parameters=PARAMETERS):
-    """A notebook with a title, a cell of parameters and cells of these sources; returns its path."""
+    """A notebook with a title, a cell of parameters and these cells, code where it is a text; returns its path."""
     cells = [new_markdown_cell(f"# Title of {path.stem}\n\n## Not this"), new_code_cell(parameters)]
     cells[1].metadata["tags"] = ["parameters"]
-    nb = new_notebook(cells=cells + [new_code_cell(source) for source in sources])
+    nb = new_notebook(cells=cells + [new_code_cell(one) if isinstance(one, str) else one for one in sources])
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, path)
     return path

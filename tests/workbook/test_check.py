@@ -7,13 +7,33 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from lib.storage.paths import ROOT
 from lib.workbook import check
 from lib.workbook.command_line import main
+from lib.workbook.contents import refresh
+
+PROSE = new_markdown_cell(30 * "More words that explain. ")
+TEXT = "# T\n" + 20 * "Words that explain what the code below does. "
 
 
 def executed(*outputs, source="print(1)", **metadata):
-    nb = new_notebook(cells=[new_markdown_cell("# T"), new_code_cell("a = 1", execution_count=1)], metadata=metadata)
+    nb = new_notebook(cells=[new_markdown_cell(TEXT), new_code_cell("a = 1", execution_count=1)], metadata=metadata)
     nb.cells[1].metadata["tags"] = ["parameters"]
     nb.cells.append(new_code_cell(source, outputs=list(outputs), execution_count=2))
+    nb.cells.append(new_markdown_cell(metadata={"tags": ["contents"]}))
+    refresh(nb)
     return nb
+
+
+def with_cells(*cells):
+    """An executed notebook with these cells before its table of contents, which is made anew."""
+    nb = executed()
+    nb.cells[3:3] = cells
+    refresh(nb)
+    return nb
+
+
+def tagged(kind, source, *tags, **metadata):
+    new = new_code_cell if kind == "code" else new_markdown_cell
+    options = {"execution_count": 3} if kind == "code" else {}
+    return new(source, metadata={"tags": list(tags)} | metadata, **options)
 
 
 def problems(nb, path):
@@ -38,7 +58,7 @@ def test_a_clean_notebook_has_no_problems(tmp_path):
             executed(new_output("display_data", {"text/html": f"<b>{ROOT}/lib</b>"})),
             "cell 3 shows a path of the machine",
         ),
-        (executed(source="\n".join(["a = 1"] * 46)), "cell 3 has 46 lines; move what is not taught into lib"),
+        (executed(source="\n".join(["a = 1"] + [""] * 44 + ["a"])), "cell 3 has 46 lines; move what is not taught"),
         (executed(widgets={}), "widget state in the metadata"),
         (executed(new_output("stream", text="x" * 1_600_000)), "1.6 MB; at most 1.5 MB"),
     ],
@@ -63,7 +83,9 @@ def test_check(folder, capsys):
     assert "02_works.ipynb: cell 2 was never run: run `make ship`" in capsys.readouterr().out
     nbformat.write(executed(), folder / "02_works.ipynb")
     assert main(["check", "--only", "02"]) == 0
-    assert "1 notebooks are clean and complete" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split() == ["02", "2", "0", "83.0", "1", "0", "1", "0"]
+    assert printed[2] == "1 notebooks are clean and complete"
 
 
 def test_clean(tmp_path):
@@ -72,14 +94,87 @@ def test_clean(tmp_path):
     nb.cells.insert(2, injected)
     nb.cells[3].metadata |= {"tags": ["nbval-check-output"], "papermill": {"duration": 1.5}, "scrolled": True}
     cleaned = check.clean(nb)
-    assert [cell.source for cell in cleaned.cells] == ["# T", "a = 1", "print(1)"]
+    assert [cell.source for cell in cleaned.cells[:3]] == [TEXT, "a = 1", "print(1)"]
     assert [dict(cell.metadata) for cell in cleaned.cells] == [
         {},
         {"tags": ["parameters"]},
         {"tags": ["nbval-check-output"]},
+        {"tags": ["contents"]},
     ]
     assert [output.text for output in cleaned.cells[2].outputs] == ["kept"]
     assert set(cleaned.metadata) == {"kernelspec", "language_info"}
     nbformat.validate(cleaned)
     assert problems(cleaned, tmp_path / "a.ipynb") == []
     assert check.clean(nbformat.read(tmp_path / "a.ipynb", 4)) == cleaned, "cleaning twice changes nothing"
+
+
+def test_clean_folds_what_is_tagged_and_keeps_what_a_cell_is_for():
+    nb = with_cells(
+        tagged("code", "1", "figure-code", jupyter={"source_hidden": False}),
+        tagged("code", "2", "predict"),
+        tagged("code", "3", jupyter={"source_hidden": True}),
+        tagged("markdown", "Because.", "answer", item="P7", collapsed=True),
+        tagged("markdown", "Try", "try-it", **{"try": {"run": "3"}}),
+    )
+    kept = [dict(cell.metadata) for cell in check.clean(nb).cells[3:-1]]
+    assert kept == [
+        {"tags": ["figure-code"], "jupyter": {"source_hidden": True}},
+        {"tags": ["predict"], "jupyter": {"source_hidden": True, "outputs_hidden": True}},
+        {},
+        {"tags": ["answer"], "item": "P7"},
+        {"tags": ["try-it"], "try": {"run": "3"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([tagged("code", "1", "figurecode")], "cell 4 has the unknown tag figurecode"),
+        ([tagged("markdown", "x", "predict")], "cell 4 has the unknown tag predict"),
+        ([tagged("code", "1", "figure-code")], "cell 4 is not folded as its tags say: run `make ship`"),
+        ([tagged("code", "1", jupyter={"source_hidden": True})], "cell 4 is not folded as its tags say"),
+        ([tagged("markdown", "No heading", "deeper")], "cell 4 is tagged `deeper`, but does not begin with a heading"),
+        ([tagged("markdown", "Because.", "answer")], "cell 4 is tagged `answer`, but its metadata name no `item`"),
+        ([tagged("markdown", "[x](glossary.md#no-such-term)")], "there is no 'no-such-term' in the glossary"),
+        ([tagged("markdown", "x", "try-it")], "cell 4: metadata `try` needs some of change, rerun, run"),
+        ([tagged("markdown", "**Try it.** Set a to 2.")], "cell 4 asks to try something that its metadata do not tell"),
+        ([tagged("markdown", "**Predict.** How many?")], "asks for 1 predictions and answers 0 of them"),
+        ([tagged("code", "a = 1\n" * 26), PROSE], "26 lines in the longest cell in sight; at most 25"),
+        (
+            [tagged("code", "a = 1\n" * 8 + "\n") for _ in range(5)],
+            "4.0 words of prose to a line of code in sight; at least 7",
+        ),
+        ([tagged("markdown", "word " * 16_600)], "76 minutes on the core path; at most 75"),
+    ],
+)
+def test_what_the_second_edition_asks_for(cells, message, tmp_path):
+    found = problems(with_cells(*cells), tmp_path / "nb.ipynb")
+    assert len(found) == 1 and found[0].startswith(message), found
+
+
+def test_sources_of_the_library_are_counted(tmp_path):
+    def shows(lines, number=0):
+        text = "`lib.x`\n\n```python\n" + "a = 1\n" * lines + "```"
+        output = new_output("display_data", {"text/markdown": text}, metadata={"workbook": {"source": "x"}})
+        return new_code_cell("exercise('P2')", outputs=[output], execution_count=4, id=f"shows-{number}")
+
+    assert problems(with_cells(shows(40)), tmp_path / "nb.ipynb") == []
+    found = problems(with_cells(*[shows(41, number) for number in range(7)]), tmp_path / "nb.ipynb")
+    assert found == [
+        "287 lines of the library's source; at most 250",
+        "41 lines in the longest source that is shown; at most 40",
+    ]
+
+
+def test_a_stale_table_of_contents_and_a_missing_one(tmp_path):
+    nb = with_cells(tagged("markdown", "## A section"))
+    nb.cells[-1].source += "\n- [Another](#Another) (1 min)"
+    assert problems(nb, tmp_path / "nb.ipynb") == ["cell 5 is not the table of contents of today: run `make ship`"]
+    del nb.cells[-1]
+    assert problems(nb, tmp_path / "nb.ipynb") == ["has no cell tagged `contents`"]
+
+
+def test_notebooks_of_the_first_edition_are_exempt_from_its_measures_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "FIRST_EDITION", {"03"})
+    nb = with_cells(tagged("code", "a = 1\n" * 40), tagged("code", "1", "typo"))
+    assert problems(nb, tmp_path / "03_first.ipynb") == ["cell 5 has the unknown tag typo"]

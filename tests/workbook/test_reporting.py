@@ -56,6 +56,13 @@ def test_the_source_is_the_live_one(displayed):
     assert first["text/markdown"].startswith("`lib.models.recurrent`\n\n```python\nclass LSTMCell(nn.Module):\n")
     assert first["text/markdown"].endswith("\n```") and "def forward(self" in first["text/markdown"]
     assert "def save(path, tree):" in second["text/markdown"]
+    assert displayed[0][1] == {"workbook": {"source": "LSTMCell"}}
+
+
+def test_an_exercise_shows_its_definitions_without_docstrings(displayed):
+    reporting.exercise("T3")
+    assert [about["workbook"]["source"] for _, about in displayed] == ["LSTMCell", "LSTM"]
+    assert "class LSTMCell" in displayed[0][0]["text/markdown"] and '"""' not in displayed[0][0]["text/markdown"]
 
 
 # --- the run table --------------------------------------------------------------------------------------------------

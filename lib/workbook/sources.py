@@ -1,0 +1,59 @@
+"""Source code as a notebook shows it: of a class, a function or one method, whole or only what the algorithm is."""
+
+import ast
+import inspect
+import textwrap
+
+from lib.storage.fingerprint import source_text
+
+
+def shown(obj, brief):
+    """(where it stands, its source without indentation); `brief` leaves out docstrings and checks of arguments."""
+    code = textwrap.dedent(source_text(obj)).rstrip()
+    inside = getattr(obj, "__qualname__", "").rpartition(".")[0]
+    of = f", of `{inside}`" if inspect.isfunction(obj) and inside and "<" not in inside else ""
+    return f"`{obj.__module__}`{of}", without_checks(code) if brief else code
+
+
+def without_checks(code):
+    """Code without docstrings and checks, everything else as it is written.
+
+    Checks are `assert`, an `if` that only raises, and a call of a function whose name begins with `check`.
+    """
+    dropped = set()
+    lines = code.splitlines()
+    for node in ast.walk(ast.parse(code)):
+        for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
+            if not isinstance(body, list):
+                continue
+            checks = [part for part in body if _is_docstring(part, body, node) or _is_check(part)]
+            if len(checks) < len(body):  # a body needs a statement
+                for part in checks:
+                    dropped |= {*range(_first_line(part, lines), part.end_lineno + 1)}
+    kept = []
+    for number, line in enumerate(lines, 1):
+        after = kept[-1].strip() if kept else ":"
+        if number not in dropped and (line.strip() or not (after == "" or after.endswith(":"))):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _is_docstring(part, body, node):
+    has_docstring = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and part is body[0]
+    return has_docstring and isinstance(part, ast.Expr) and isinstance(getattr(part.value, "value", None), str)
+
+
+def _is_check(part):
+    if isinstance(part, ast.If):
+        return all(map(_is_check, part.body + part.orelse))
+    if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+        return getattr(part.value.func, "id", "").startswith("check")
+    return isinstance(part, (ast.Raise, ast.Assert))
+
+
+def _first_line(part, lines):
+    """Where a statement begins, the comment above it included."""
+    first = part.lineno
+    while first > 1 and lines[first - 2].strip().startswith("#"):
+        first -= 1
+    return first
