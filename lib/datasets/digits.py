@@ -1,4 +1,4 @@
-"""Handwritten digits, 28 × 28: MNIST from its four original files, or the digits that ship with scikit-learn."""
+"""Handwritten digits, 28 × 28: MNIST from its four original files, or the digits that come with scikit-learn."""
 
 import gzip
 import math
@@ -12,17 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.datasets.download import downloads_folder, fetch
+from lib.datasets.download import downloads_folder
 from lib.storage.paths import ROOT
 
-MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # the mirror kept by PyTorch
-# Training images and labels, test images and labels (LeCun, Cortes and Burges), with the SHA-256 of the packed files.
-MNIST_FILES = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
+# Training images and labels, test images and labels (LeCun, Cortes and Burges; see data/README.md).
+MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 COUNTS = (60_000, 60_000, 10_000, 10_000)  # of images or labels in these files
 SIZE = 28  # pixels, height and width
 TRAIN_SHARE = 0.8  # of scikit-learn's digits; MNIST comes divided
@@ -41,10 +35,10 @@ def load_digits(source="mnist"):
     """Handwritten digits with their labels.
 
     Args:
-        source: "mnist": 60,000 training and 10,000 test digits. The four files, unpacked or gzipped, are taken from the
-            first folder that holds them all: the one WORKBOOK_DATA names, `data/downloads/` or `data/`, or MNIST/raw
-            (where torchvision puts them), MNIST, mnist or raw inside. Otherwise they are downloaded, 12 MB, verified.
-            "sklearn": 1,437 training and 360 test digits, no network needed, see below.
+        source: "mnist": 60,000 training and 10,000 test digits. The four files lie in `data/MNIST/raw`; those in the
+            folder that WORKBOOK_DATA names, or in `data/downloads/`, are preferred: unpacked or gzipped, all four in
+            that folder itself or in MNIST/raw (where torchvision puts them), MNIST, mnist or raw inside.
+            "sklearn": 1,437 training and 360 test digits, see below.
 
     scikit-learn's copy has 1,797 digits of 13 people, 8 × 8 cells that count the inked points of 4 × 4 (0 … 16). Like
     MNIST's digits they come to fill 20 × 20 pixels inside a margin of 4: bicubic interpolation, 2.5 pixels a cell, on a
@@ -56,8 +50,7 @@ def load_digits(source="mnist"):
         `Digits`
 
     Raises:
-        DownloadError: MNIST was neither found nor could be downloaded.
-        ValueError: an unknown source; a file that is damaged or does not fit the others.
+        ValueError: an unknown source; a file that is missing, damaged or does not fit the others.
     """
     sources = {"mnist": _mnist, "sklearn": _sklearn}
     if source not in sources:
@@ -95,10 +88,7 @@ def binarise(images: Tensor, seed) -> Tensor:
 
 
 def _mnist():
-    folder, options = downloads_folder() / "MNIST" / "raw", {"attempts": 2, "limit": 20_000_000}
-    paths = _found() or [
-        fetch(f"{MNIST_URL}{name}.gz", sha256, folder / f"{name}.gz", **options) for name, sha256 in MNIST_FILES.items()
-    ]
+    paths = _found()
     arrays = [_read_idx(*file) for file in zip(paths, (3, 1, 3, 1), COUNTS, strict=True)]
     for images, labels, path in ((*arrays[:2], paths[1]), (*arrays[2:], paths[3])):
         if len(images) != len(labels):
@@ -107,7 +97,7 @@ def _mnist():
 
 
 def _found():
-    """Paths of the four files in the first folder that holds them all, or None."""
+    """Paths of the four files in the first folder that holds them all."""
     for place in (downloads_folder(), ROOT / "data"):
         for folder in (place, place / "MNIST" / "raw", place / "MNIST", place / "mnist", place / "raw"):
             # Some copies are named train-images.idx3-ubyte.
@@ -115,7 +105,11 @@ def _found():
             paths = [next((folder / name for name in three if (folder / name).is_file()), None) for three in names]
             if all(paths):
                 return paths
-    return None
+    raise ValueError(
+        f"MNIST's four files are neither in {ROOT / 'data' / 'MNIST' / 'raw'} nor in {downloads_folder()}: bring them "
+        "back from the workbook (git checkout data/MNIST), or let the environment variable WORKBOOK_DATA name a folder "
+        "that holds them"
+    )
 
 
 def _read_idx(path, axes, most):
@@ -153,8 +147,8 @@ def _read_idx(path, axes, most):
 
 def _damaged(path, what):
     return ValueError(
-        f"{path} is no file of MNIST, or is damaged: {what}. Delete it, and MNIST will be downloaded again; or put the "
-        f"file from {MNIST_URL} in its place"
+        f"{path} is no file of MNIST, or is damaged: {what}. Delete it, and put a good copy in its place; those of the "
+        "workbook come back with git checkout data/MNIST"
     )
 
 

@@ -4,6 +4,7 @@ A text stays one tensor of integers in memory, 8 bytes a character; one-hot vect
 the alphabet, are made only where a file or a figure needs them.
 """
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -13,11 +14,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.datasets.download import downloads_folder, fetch
+from lib.datasets.download import downloads_folder
 from lib.storage.paths import ROOT
 
 TALE = ROOT / "data" / "tale.txt"  # written for this workbook
-SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE = ROOT / "data" / "tinyshakespeare.txt"  # gathered by A. Karpathy, see data/README.md
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # of 1,115,394 bytes
 MINIMUM = 1000  # characters; with less there is nothing to learn from, let alone to test on
 
@@ -29,18 +30,20 @@ def read_text(source, minimum=MINIMUM):
     """The text as a string; every line ends with "\\n", whatever the file has.
 
     Args:
-        source: "tale" (the tale that comes with the workbook), "tinyshakespeare" (downloaded once, 1.1 MB), or the path
-            of a text file in UTF-8.
+        source: "tale" (written for the workbook), "tinyshakespeare" (verified; a copy in the folder that WORKBOOK_DATA
+            names is preferred to that in `data/`), or the path of a text file in UTF-8.
         minimum: the smallest number of characters that is accepted.
 
     Raises:
-        ValueError: the file does not exist, is no UTF-8 text, is empty or shorter than `minimum`.
-        DownloadError: tiny Shakespeare could neither be found nor downloaded.
+        ValueError: the file does not exist, is no UTF-8 text, is empty or shorter than `minimum`; tiny Shakespeare is
+            missing or damaged.
     """
     if source == "tinyshakespeare":
-        path = fetch(SHAKESPEARE_URL, SHAKESPEARE_SHA256, downloads_folder() / "tinyshakespeare.txt", limit=2_000_000)
+        path = _shakespeare()
+    elif source == "tale":
+        path = TALE
     else:
-        path = TALE if source == "tale" else Path(source)
+        path = Path(source)
     try:
         text = path.read_text(encoding="utf-8-sig")  # the byte-order mark of some editors is no character of the text
     except UnicodeDecodeError as error:
@@ -57,6 +60,19 @@ def read_text(source, minimum=MINIMUM):
             f"{path} {f'has only {len(text)} characters' if text else 'is empty'}: at least {minimum} are needed"
         )
     return text
+
+
+def _shakespeare():
+    """Path of tiny Shakespeare, which has been verified."""
+    own = downloads_folder() / SHAKESPEARE.name
+    path = own if own.exists() else SHAKESPEARE
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHAKESPEARE_SHA256:
+        remedy = "bring it back from the workbook (git checkout data/tinyshakespeare.txt)"
+        raise ValueError(
+            f"{path} is missing or damaged, its SHA-256 is not that of tiny Shakespeare: "
+            f"{remedy if path == SHAKESPEARE else 'delete it, and the copy in data/ is read'}"
+        )
+    return path
 
 
 # --- encoding -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lib.datasets import text as module
-from lib.datasets.download import DownloadError
 from lib.datasets.text import (
     alphabet_of,
     char_to_one_hot,
@@ -85,20 +84,37 @@ def test_the_tale_is_long_and_its_alphabet_small():
     assert len(alphabet_of(tale)) < 75 and tale.isascii()
 
 
-def test_tiny_shakespeare_in_the_folder_needs_no_network(tmp_path, monkeypatch):
-    (tmp_path / "tinyshakespeare.txt").write_bytes(SAMPLE.encode())
-    monkeypatch.setenv("WORKBOOK_DATA", str(tmp_path))
+@pytest.fixture
+def shakespeare(tmp_path, monkeypatch):
+    """The workbook's own copy and one in the folder that WORKBOOK_DATA names: small, and not there yet."""
+    own, named = tmp_path / "data" / "tinyshakespeare.txt", tmp_path / "named" / "tinyshakespeare.txt"
+    for path in (own, named):
+        path.parent.mkdir()
+    monkeypatch.setattr(module, "SHAKESPEARE", own)
     monkeypatch.setattr(module, "SHAKESPEARE_SHA256", hashlib.sha256(SAMPLE.encode()).hexdigest())
-    monkeypatch.setattr(module, "SHAKESPEARE_URL", "http://nowhere.invalid/")
+    monkeypatch.setenv("WORKBOOK_DATA", str(named.parent))
+    return own, named
+
+
+def test_a_named_folder_wins_over_the_workbooks_own_copy(shakespeare):
+    own, named = shakespeare
+    own.write_bytes(SAMPLE.encode())
+    assert read_text("tinyshakespeare") == SAMPLE
+    named.write_bytes(SAMPLE.encode())
+    own.write_bytes(b"not looked at")
     assert read_text("tinyshakespeare") == SAMPLE
 
 
-def test_without_network_and_file_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBOOK_DATA", str(tmp_path))
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(module, "SHAKESPEARE_URL", "http://127.0.0.1:9/input.txt")  # nobody listens there
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(DownloadError, match="127.0.0.1:9/input.txt.*tinyshakespeare.txt"):
+@pytest.mark.parametrize("content", [None, SAMPLE.encode()[:-1], b"\xff" + SAMPLE.encode()[1:]])
+def test_a_missing_or_damaged_copy_is_refused_with_the_remedy(shakespeare, content):
+    own, named = shakespeare
+    if content is not None:
+        own.write_bytes(content)
+    with pytest.raises(ValueError, match=r"data.tinyshakespeare.txt is missing or damaged.*git checkout data/tinysh"):
+        read_text("tinyshakespeare")
+    named.write_bytes(content or b"")
+    own.write_bytes(SAMPLE.encode())
+    with pytest.raises(ValueError, match=r"named.tinyshakespeare.txt is missing or damaged.*delete it"):
         read_text("tinyshakespeare")
 
 

@@ -1,7 +1,6 @@
-"""Digits: files found in every usual place, damaged ones named, scikit-learn's digits enlarged faithfully."""
+"""Digits: MNIST without a network, files found in every usual place, damaged ones named, scikit-learn's enlarged."""
 
 import gzip
-import hashlib
 import struct
 import tracemalloc
 
@@ -11,10 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from lib.datasets import digits as module
-from lib.datasets.digits import MNIST_FILES, Digits, binarise, enlarge, load_digits, to_unit
-from lib.datasets.download import DownloadError
+from lib.datasets.digits import MNIST_FILES as NAMES
+from lib.datasets.digits import Digits, binarise, enlarge, load_digits, to_unit
 
-NAMES = list(MNIST_FILES)
 COUNTS = {"train": 30, "t10k": 12}
 
 
@@ -43,12 +41,9 @@ def write(folder, files, packed=False, rename=lambda name: name):
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """WORKBOOK_DATA and the workbook's own data folder are empty, and the network is out of reach."""
+    """WORKBOOK_DATA and the workbook's own data folder are empty."""
     monkeypatch.setenv("WORKBOOK_DATA", str(tmp_path / "named"))
     monkeypatch.setattr(module, "ROOT", tmp_path / "root")
-    monkeypatch.setattr(module, "MNIST_URL", "http://127.0.0.1:9/mnist/")  # nobody listens there
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 # --- MNIST ----------------------------------------------------------------------------------------------------------
@@ -82,33 +77,17 @@ def test_files_of_different_folders_are_not_mixed(tmp_path):
     assert load_digits().test_images.numpy().tobytes() == other[NAMES[2]][16:], "labels would belong to other images"
 
 
-def test_what_is_missing_is_downloaded_and_verified(tmp_path, monkeypatch):
-    files = {name: gzip.compress(content) for name, content in contents().items()}
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(module, "MNIST_FILES", hashes)
-    asked = []
-
-    def fetch(url, sha256, target, **options):
-        asked.append(url)
-        name = target.name.removesuffix(".gz")
-        assert sha256 == hashes[name]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(files[name])
-        return target
-
-    monkeypatch.setattr(module, "fetch", fetch)
-    first = load_digits()
-    assert asked == [f"http://127.0.0.1:9/mnist/{name}.gz" for name in NAMES]
-    assert all(torch.equal(a, b) for a, b in zip(first, load_digits(), strict=True)) and len(asked) == 4, "once only"
+def test_what_lies_in_the_named_folder_wins(tmp_path):
+    own = contents(seed=1)
+    write(tmp_path / "root" / "data" / "MNIST" / "raw", contents(), packed=True)
+    write(tmp_path / "named", own)
+    assert load_digits().test_images.numpy().tobytes() == own[NAMES[2]][16:]
 
 
-def test_without_network_and_files_the_error_comes_at_once_and_says_what_to_do():
-    with pytest.raises(DownloadError, match="127.0.0.1:9/mnist/train-images.*WORKBOOK_DATA"):
+def test_missing_files_are_named_with_the_places_and_the_remedy(tmp_path):
+    places = "root.data.MNIST.raw nor in .*named"
+    with pytest.raises(ValueError, match=rf"{places}: .*git checkout data/MNIST.*WORKBOOK_DATA"):
         load_digits("mnist")
-
-
-def test_the_hashes_are_hashes():
-    assert len(NAMES) == 4 and all(len(bytes.fromhex(sha256)) == 32 for sha256 in MNIST_FILES.values())
 
 
 IMAGES, LABELS = NAMES[2:]
@@ -137,9 +116,8 @@ def test_a_damaged_file_is_named_with_what_is_wrong_and_the_remedy(tmp_path, kin
     name, change, message = DAMAGE[kind]
     files = contents()
     write(tmp_path / "named", files | {name: change(files[name])})
-    with pytest.raises(ValueError, match=rf"named.{name} .*damaged: it {message}.*Delete it.*http") as caught:
+    with pytest.raises(ValueError, match=rf"named.{name} .*damaged: it {message}.*Delete it.*git checkout data/MNIST"):
         load_digits()
-    assert not isinstance(caught.value, DownloadError)
 
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS])

@@ -17,7 +17,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from torch.nn import functional as F
 
 from lib import training
-from lib.datasets import download
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_table
 from lib.storage.paths import exports_folder
@@ -80,10 +79,6 @@ def save_results(path, content):
     write_table(path, [{"result": content.hex()}])
 
 
-def store_download(path, content):
-    download.store(content, path, "http://host.example/file")
-
-
 def write_archive(path, content):
     archive.write(path, {"code": {"a": content}})
 
@@ -92,7 +87,7 @@ def write_page(path, content):
     export_html(new_notebook(cells=[new_markdown_cell(f"# T\n\n{content.hex()}")]), path)
 
 
-@pytest.mark.parametrize("write", [save_weights, save_results, store_download, write_archive, write_page])
+@pytest.mark.parametrize("write", [save_weights, save_results, write_archive, write_page])
 def test_a_full_disk_is_said_and_leaves_the_old_file(write, disk):
     folder, fill = disk
     (folder / "file").write_bytes(b"old")

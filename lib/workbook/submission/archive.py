@@ -3,6 +3,7 @@
 import datetime
 import io
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from lib.workbook.notebooks import UsageError
 from lib.workbook.submission.file_names import check_names
 
 FEEDBACK = "feedback.md"
-FILES = (FEEDBACK, "README.md", "Makefile", "pyproject.toml", "requirements.txt", "environment.yml", "data/tale.txt")
+DATA = "data/README.md"  # lists the workbook's own data
+FILES = (FEEDBACK, "README.md", "Makefile", "pyproject.toml", "requirements.txt", "environment.yml", DATA)
+FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
 FOLDERS = ("lib", "tests", "cluster", "docs")
-CODE = {"", ".py", ".js", ".css", ".html", ".md", ".yaml", ".yml", ".toml", ".sh", ".sbatch", ".def"}
+CODE = {"", ".py", ".js", ".css", ".html", ".md", ".yaml", ".yml", ".toml", ".sh", ".sbatch", ".def", ".json", ".j2"}
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 
@@ -34,8 +37,10 @@ def contents(reports, notebooks_folder, used):
         reports: what is handed in. notebooks_folder: where their own pictures and Python files lie.
         used: files in the store of checkpoints, relative to it, that the notebooks loaded or wrote when they ran.
 
-    Left out is whatever else lies in the folders: data, caches, exports, other notebooks and other results. Results in
-    `checkpoints/local/` are packed if the notebooks used them: weights and numbers, never the data behind them.
+    Of the workbook's own data, those are packed that the notebooks name.
+    Left out is whatever else lies in the folders: other data, caches, exports, other notebooks and other results.
+    Results in `checkpoints/local/` are packed if the notebooks used them: weights and numbers, never the data behind
+    them.
     """
     texts = "\n".join(cell.source for report in reports for cell in report.nb.cells if cell.cell_type == "markdown")
     notebooks = {f"notebooks/{report.path.name}": _bytes(report.nb) for report in reports}
@@ -54,13 +59,27 @@ def contents(reports, notebooks_folder, used):
     for name, path in _files(checkpoints_folder()):
         if path.suffix in STORED and (name in used or name.startswith(numbers)):
             (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path.read_bytes()
+    everything = "\n".join(cell.source for report in reports for cell in report.nb.cells)
+    data = {name: (ROOT / name).read_bytes() for name in _own_data() if _names(everything, name)}
     return {
         "notebooks": notebooks,
         "checkpoints that ship": shipped,
         "checkpoints/local, your own that the notebooks used": local,
         "code": code,
+        "data": data,
         FEEDBACK: {FEEDBACK: (ROOT / FEEDBACK).read_bytes()},
     }
+
+
+def _own_data():
+    """The workbook's own data, as far as they are there: paths such as data/MNIST/raw/train-images-idx3-ubyte.gz."""
+    listed = re.findall(r"^\| `(.+?)` \|", (ROOT / DATA).read_text("utf-8"), re.M)
+    return [f"data/{name}" for name in listed if (ROOT / "data" / name).is_file()]
+
+
+def _names(text, path):
+    """Whether a text names a file or folder of `data/`, without its ending: MNIST, tinyshakespeare, tale."""
+    return re.search(rf"\b{Path(path).parts[1].partition('.')[0]}\b", text) is not None
 
 
 def _files(folder):

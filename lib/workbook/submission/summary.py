@@ -28,8 +28,11 @@ def summary(path, kinds, sizes, reports, first):
 
 
 def _folders(files):
-    places = [PurePosixPath(name) for name in files]
-    named = {place.name if place.suffix == ".ipynb" else place.parent.name for place in places}
+    """What the files are parts of: a notebook, a result's folder, a file or folder of `data/`."""
+    named = set()
+    for place in map(PurePosixPath, files):
+        whole = place.name if place.suffix == ".ipynb" else place.parent.name
+        named.add(place.parts[1] if place.parts[0] == "data" else whole)
     return sorted(named - {"notebooks"})
 
 

@@ -3,6 +3,9 @@
 import datetime
 import os
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 
 import nbformat
@@ -10,6 +13,7 @@ import pytest
 from executed import report
 from nbformat.v4 import new_markdown_cell
 
+from lib.storage.paths import ROOT
 from lib.workbook.notebooks import UsageError
 from lib.workbook.submission import archive
 
@@ -74,6 +78,53 @@ def test_what_is_packed_and_what_is_not(stores):
     (local,) = [files for kind, files in kinds.items() if "local" in kind]
     assert set(local) == {"checkpoints/local/02_name/model/1.safetensors"}
     code = set(kinds["code"])
-    assert {"README.md", "Makefile", "requirements.txt", "pyproject.toml", "data/tale.txt"} <= code
+    assert {"README.md", "Makefile", "requirements.txt", "pyproject.toml", "data/README.md"} <= code
     assert {"lib/workbook/run.py", "lib/experiments/config/config.yaml", "lib/figures/game_player.js"} <= code
-    assert not [name for name in code if re.search(r"(^|/)(\.|__pycache__|exports|.*egg-info)|^data/(?!tale)", name)]
+    assert not [name for name in code if re.search(r"(^|/)(\.|__pycache__|exports|.*egg-info)|^data/(?!README)", name)]
+    assert not kinds["data"], "the notebook names none"
+    files = [path for path in (ROOT / "lib").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    missing = {path.relative_to(ROOT).as_posix() for path in files} - code
+    assert not missing, f"the unpacked archive would not work without {missing}"
+
+
+def test_the_workbooks_own_data_are_packed_with_the_notebooks_that_name_them(stores, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "docs", root / "docs")
+    for name in archive.FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    digits = {f"data/MNIST/raw/{kind}-idx{n}-ubyte.gz" for kind in ("train", "t10k") for n in ("3", "1")}
+    digits = {name.replace("idx3", "images-idx3").replace("idx1", "labels-idx1") for name in digits}
+    own = {"data/downloads/tale.txt", "data/MNIST/raw/private-idx3-ubyte.gz", "data/tale_of_mine.txt"}
+    for name in {"data/tale.txt", "data/tinyshakespeare.txt"} | digits | own:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"data")
+    monkeypatch.setattr(archive, "ROOT", root)
+
+    def packed(*sources):
+        return set(archive.contents([report("02", *sources)], stores / "notebooks", set())["data"])
+
+    assert packed("# MNIST") == digits and packed('source = "tale"') == {"data/tale.txt"}
+    assert packed('yardstick = "tinyshakespeare"', "# a MNISTLIKE story") == {"data/tinyshakespeare.txt"}
+    (root / "data/tale.txt").unlink()
+    assert packed("# the tale") == set(), "what is not there, the notebook had from elsewhere"
+
+
+def test_unpacked_elsewhere_notebooks_find_their_data(stores, tmp_path):
+    kinds = archive.contents([report("06", "# MNIST, tale, tinyshakespeare")], stores / "notebooks", set())
+    archive.write(tmp_path / "a.zip", {kind: kinds[kind] for kind in ("code", "data")})
+    with zipfile.ZipFile(tmp_path / "a.zip") as packed:
+        packed.extractall(tmp_path / "elsewhere")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBOOK_")}
+    code = (
+        "from lib.datasets.digits import load_digits; from lib.datasets.text import TALE, read_text;"
+        "print(TALE, len(load_digits().test_images), len(read_text('tinyshakespeare')), len(read_text('tale')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "elsewhere",
+        env=environment | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[-4:] == [str(tmp_path / "elsewhere/data/tale.txt"), "10000", "1115394", "79975"], done
