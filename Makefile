@@ -32,7 +32,7 @@ HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN
 JOBS = --jobs "$$CHOSEN_JOBS"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab report submission test test-system check-notebooks ship cluster cluster-status bench clean
+.PHONY: help setup lab update report submission test test-system check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
 	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
@@ -51,7 +51,11 @@ endif
 	@touch $@
 
 lab: setup  ## open JupyterLab
-	$(PY) -m jupyter lab
+	@$(PY) -m lib.workbook lab
+
+# Runs with any Python, before what the new version needs is installed; the next target does that.
+update:  ## take the newest version; notebooks that you have changed too are kept in notebooks/mine/
+	@$(firstword $(wildcard $(PY)) $(PYTHON)) -m lib.workbook.update
 
 report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
 	@$(PY) -m lib.workbook run $(HOW) $(JOBS)

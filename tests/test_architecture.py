@@ -32,10 +32,12 @@ FLOORS = [
     ["experiments", "workbook"],
 ]
 EXERCISES = ["models", "datasets", "losses", "metrics", "baselines", "experiments"]  # what `lib.workbook` never knows
+EXPORT_KNOWS = ["export", "notebooks", "reading", "contents", "glossary"]
 # Parts of a room that know even less than the room does: what they may import.
 INSIDE = {
-    "lib.workbook.export": ["lib.workbook.export"],
+    "lib.workbook.export": [f"lib.workbook.{name}" for name in EXPORT_KNOWS],
     "lib.workbook.environment": [],  # runs before anything is installed
+    "lib.workbook.update": ["lib.storage", "lib.workbook.mine"],  # so does this
     "lib.storage.paths": [],
     "lib.storage.files": [],
     "lib.training.distributed": [],

@@ -17,7 +17,10 @@ from lib.workbook.notebooks import PROFILES, UsageError
 
 def main(arguments=None):
     """Do what the arguments (default: those of the program) ask for; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args, args.arguments = parser.parse_known_args(arguments)
+    if args.arguments and args.command != "lab":  # which hands them on
+        parser.error(f"unrecognized arguments: {' '.join(args.arguments)}")
     try:
         return args.perform(args)
     except UsageError as error:
@@ -112,6 +115,19 @@ def _export(args):
     return 0
 
 
+def _lab(args):
+    from lib.workbook.lab import lab
+
+    lab(args.arguments)
+    return 0
+
+
+def _update(args):
+    from lib.workbook import update
+
+    return update.main()
+
+
 # --- what they are given --------------------------------------------------------------------------------------------
 
 SHARED = {  # options that several commands have
@@ -167,6 +183,9 @@ def _parser():
     ):
         own.add_argument(option, metavar="A;B;C", help=f'{what} of one to three members: "{example}"')
     own.add_argument("--pdf-name", metavar="NAME.pdf", help="default: Surname-Matriculation.pdf")
+
+    command("lab", _lab, "open JupyterLab; options of `jupyter lab` may follow")
+    command("update", _update, "take the newest version of the workbook; your notebooks are kept")
 
     own = command("export", _export, "export an executed notebook, without running it")
     own.add_argument("notebook", type=Path)

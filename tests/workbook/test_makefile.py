@@ -42,7 +42,7 @@ def test_make_alone_lists_every_target_with_a_description():
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.+)$", make(), re.M))
     assert set(listed) == targets
     assert {"setup", "lab", "report", "submission", "test", "check-notebooks", "ship", "bench", "clean"} <= targets
-    assert {"cluster", "cluster-status"} <= targets
+    assert {"cluster", "cluster-status", "update"} <= targets
     for option in ("PROFILE=", "ONLY=", "RETRAIN=", "FORMAT=", "TORCH=cpu"):
         assert option in make()
 
@@ -73,6 +73,15 @@ def test_ship_and_test():
     assert command("test-system") == ["pytest", "-m", "system", "tests"]
     assert command("check-notebooks") == ["pytest", "notebooks"]
     assert "lib.workbook check" in make("-n", "check-notebooks")
+
+
+def test_lab_and_update():
+    assert command("lab") == ["lib.workbook", "lab"]
+    assert "pip install" not in make("-n", "--always-make", "update"), "it takes what may change the packages first"
+    printed = make("-n", "update", "PY=.venv/none", "PYTHON=python3.99")
+    assert printed.strip() == "python3.99 -m lib.workbook.update", "without .venv any Python does"
+    printed = make("-n", "update", f"PY={sys.executable}")
+    assert printed.strip() == f"{sys.executable} -m lib.workbook.update"
 
 
 def test_every_target_that_runs_python_sets_it_up_first():
