@@ -12,8 +12,6 @@ from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags
 from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
-# Notebooks that have not been rewritten yet by the measures of the second edition.
-FIRST_EDITION = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10"}
 KEPT = ("tags", "item", "try")  # metadata of a cell
 TAGS = {
     "code": {"parameters", "nbval-check-output", *reading.FOLDED},
@@ -84,7 +82,7 @@ def problems(path):
                 found.append(f"{where} has an error or warnings among its outputs")
             if shows_machine(output):
                 found.append(f"{where} shows a path of the machine it ran on")
-    return found + _unreadable(nb) + ([] if path.name[:2] in FIRST_EDITION else _second_edition(nb))
+    return found + _unreadable(nb)
 
 
 def _unreadable(nb):
@@ -110,19 +108,22 @@ def _unreadable(nb):
     return found
 
 
-def _second_edition(nb):
-    """What a notebook of the second edition still lacks, one line each."""
-    found, counts, (core, _) = [], reading.counts(nb), reading.minutes(nb)
-    measures = {
+def measures(nb):
+    """What a notebook asks of its reader: {what: (how much, the most that is meant)}."""
+    counts, (core, _) = reading.counts(nb), reading.minutes(nb)
+    return {
         "lines of code in sight": (counts.lines, 350),
         "lines of the library's source": (counts.shown, 250),
+        "lines of code in sight for seven words of prose": (counts.lines, counts.words // 7),
         "lines in the longest cell in sight": (counts.longest_cell, 25),
         "lines in the longest source that is shown": (counts.longest_shown, 40),
         "minutes on the core path": (round(core), 75),
     }
-    found += [f"{value} {what}; at most {most}" for what, (value, most) in measures.items() if value > most]
-    if counts.words < 7 * counts.lines:
-        found.append(f"{counts.words / counts.lines:.1f} words of prose to a line of code in sight; at least 7")
+
+
+def unfinished(nb):
+    """What a notebook lacks of the form that all are to have in the end, one line each."""
+    found = [f"{value} {what}; at most {most}" for what, (value, most) in measures(nb).items() if value > most]
     if not any(reading.CONTENTS in cell_tags(cell) for cell in nb.cells):
         found.append("has no cell tagged `contents`")
     for number, cell in enumerate(nb.cells, 1):
@@ -136,15 +137,17 @@ def _second_edition(nb):
 
 
 def print_counts(paths):
-    """Print for each notebook how much code and prose a reader meets, and how long reading takes."""
-    print("    in sight  shown  words/line  longest cell  longest source  core min  deeper min")
+    """Print for each notebook how much code and prose a reader meets; a ! marks what is beyond the measures."""
+    print("    lines in sight  shown  words/line  longest cell  longest source  core minutes  deeper")
     for path in paths:
         nb = nbformat.read(path, 4)
         counts, (core, deeper) = reading.counts(nb), reading.minutes(nb)
-        print(
-            f"{path.name[:2]}  {counts.lines:8d}{counts.shown:7d}{counts.words / max(counts.lines, 1):12.1f}"
-            f"{counts.longest_cell:14d}{counts.longest_shown:16d}{core:10.0f}{deeper:12.0f}"
-        )
+        words = f"{counts.words / max(counts.lines, 1):.1f}"
+        values = [counts.lines, counts.shown, words, counts.longest_cell, counts.longest_shown, round(core)]
+        marks = ["!" if value > most else " " for value, most in measures(nb).values()]
+        widths = (16, 7, 12, 14, 16, 14)
+        columns = [f"{value}{mark}".rjust(width) for value, mark, width in zip(values, marks, widths, strict=True)]
+        print(f"{path.name[:2]}{''.join(columns)}{deeper:8.0f}")
 
 
 def shows_machine(part):

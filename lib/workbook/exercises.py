@@ -1,5 +1,6 @@
 """The items of the exercise sheets that are written as code. `student/exercises.toml` lists them by their codes, with a
-title and the definitions (classes, functions, methods) that each consists of, by the names they are imported under.
+title, the definitions (classes, functions, methods) that each consists of, by the names they are imported under, and
+the methods of them that are given.
 """
 
 import pkgutil
@@ -14,12 +15,12 @@ FILE = ROOT / "student" / "exercises.toml"
 
 @cache
 def items():
-    """The table: {"P2": {"title": …, "definitions": […]}, …}."""
+    """The table: {"P2": {"title": …, "definitions": […], "given": […]}, …}; nothing may be given."""
     return tomllib.loads(FILE.read_text("utf-8"))
 
 
-def definitions(item):
-    """The classes and functions that belong to an item.
+def answer(item):
+    """What answers an item: (its classes, functions and methods, the names of their methods that are given).
 
     Raises:
         UsageError: there is no such item, or a name in its list leads nowhere.
@@ -27,6 +28,7 @@ def definitions(item):
     if item not in items():
         raise UsageError(f"no exercise {item!r}; there are {', '.join(items())}")
     try:
-        return [pkgutil.resolve_name(name) for name in items()[item]["definitions"]]
+        written = [pkgutil.resolve_name(name) for name in items()[item]["definitions"]]
     except (ImportError, AttributeError) as error:
         raise UsageError(f"{FILE.name}, item {item}: {error}") from error
+    return written, items()[item].get("given", [])

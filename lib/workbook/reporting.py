@@ -48,8 +48,8 @@ def show_source(*objects, brief=False):
         objects: what is shown, one below the other. brief: without docstrings and checks of arguments.
     """
     for obj in objects:
-        place, code = sources.shown(obj, brief)
-        _markdown(f"{place}\n\n```python\n{code}\n```", {"source": obj.__qualname__})
+        place, code = sources.shown(obj)
+        _show_code(obj, place, sources.without_checks(code) if brief else code)
 
 
 def exercise(item):
@@ -57,8 +57,18 @@ def exercise(item):
 
     Args:
         item: code of the item, such as "P2"; `student/exercises.toml` lists them.
+
+    Raises:
+        UsageError: there is no such item.
     """
-    show_source(*exercises.definitions(item), brief=True)
+    definitions, given = exercises.answer(item)
+    for obj in definitions:
+        place, code = sources.shown(obj)
+        _show_code(obj, place, sources.without_methods(sources.without_checks(code), given))
+
+
+def _show_code(obj, place, code):
+    _markdown(f"{place}\n\n```python\n{code}\n```", {"source": obj.__qualname__})
 
 
 def _plain(value):

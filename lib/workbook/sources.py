@@ -7,12 +7,11 @@ import textwrap
 from lib.storage.fingerprint import source_text
 
 
-def shown(obj, brief):
-    """(where it stands, its source without indentation); `brief` leaves out docstrings and checks of arguments."""
-    code = textwrap.dedent(source_text(obj)).rstrip()
+def shown(obj):
+    """(where it stands, Markdown; its source without indentation)."""
     inside = getattr(obj, "__qualname__", "").rpartition(".")[0]
     of = f", of `{inside}`" if inspect.isfunction(obj) and inside and "<" not in inside else ""
-    return f"`{obj.__module__}`{of}", without_checks(code) if brief else code
+    return f"`{obj.__module__}`{of}", textwrap.dedent(source_text(obj)).rstrip()
 
 
 def without_checks(code):
@@ -30,12 +29,27 @@ def without_checks(code):
             if len(checks) < len(body):  # a body needs a statement
                 for part in checks:
                     dropped |= {*range(_first_line(part, lines), part.end_lineno + 1)}
+    return _without_lines(lines, dropped)
+
+
+def without_methods(code, names):
+    """Code of a class without its methods of these names."""
+    lines, dropped = code.splitlines(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            dropped |= {*range(first, node.end_lineno + 1)}
+    return _without_lines(lines, dropped)
+
+
+def _without_lines(lines, dropped):
+    """The other lines, without blank ones at the beginning of a body or after another."""
     kept = []
     for number, line in enumerate(lines, 1):
         after = kept[-1].strip() if kept else ":"
         if number not in dropped and (line.strip() or not (after == "" or after.endswith(":"))):
             kept.append(line)
-    return "\n".join(kept)
+    return "\n".join(kept).rstrip()
 
 
 def _is_docstring(part, body, node):

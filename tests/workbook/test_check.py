@@ -38,7 +38,7 @@ def tagged(kind, source, *tags, **metadata):
 
 def problems(nb, path):
     nbformat.write(nb, path)
-    return check.problems(path)
+    return check.problems(path) + check.unfinished(nb)
 
 
 def test_a_clean_notebook_has_no_problems(tmp_path):
@@ -142,7 +142,7 @@ def test_clean_folds_what_is_tagged_and_keeps_what_a_cell_is_for():
         ([tagged("code", "a = 1\n" * 26), PROSE], "26 lines in the longest cell in sight; at most 25"),
         (
             [tagged("code", "a = 1\n" * 8 + "\n") for _ in range(5)],
-            "4.0 words of prose to a line of code in sight; at least 7",
+            "42 lines of code in sight for seven words of prose; at most 23",
         ),
         ([tagged("markdown", "word " * 16_600)], "76 minutes on the core path; at most 75"),
     ],
@@ -172,9 +172,3 @@ def test_a_stale_table_of_contents_and_a_missing_one(tmp_path):
     assert problems(nb, tmp_path / "nb.ipynb") == ["cell 5 is not the table of contents of today: run `make ship`"]
     del nb.cells[-1]
     assert problems(nb, tmp_path / "nb.ipynb") == ["has no cell tagged `contents`"]
-
-
-def test_notebooks_of_the_first_edition_are_exempt_from_its_measures_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(check, "FIRST_EDITION", {"03"})
-    nb = with_cells(tagged("code", "a = 1\n" * 40), tagged("code", "1", "typo"))
-    assert problems(nb, tmp_path / "03_first.ipynb") == ["cell 5 has the unknown tag typo"]

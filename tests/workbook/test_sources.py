@@ -55,31 +55,39 @@ def test_without_docstrings_and_checks():
     assert sources.without_checks(LONG) == SHORT
 
 
+def test_without_the_methods_that_are_given():
+    code = sources.without_methods(SHORT, ["only_text", "forward"])
+    assert code.startswith("class Cell(Base):\n    def __init__") and code.endswith("        raise ValueError")
+    assert sources.without_methods(SHORT, []) == SHORT
+
+
 def test_a_method_stands_alone_and_says_whose_it_is():
-    place, code = sources.shown(VanillaRNN.forward, brief=True)
+    place, code = sources.shown(VanillaRNN.forward)
+    code = sources.without_checks(code)
     assert place == "`lib.models.vanilla`, of `VanillaRNN`"
     assert code.startswith("def forward(self") and "check_sequence" not in code and '"""' not in code
     assert "states.append(h)" in code
 
 
 def test_whole_sources_stay_whole():
-    place, code = sources.shown(VanillaRNN, brief=False)
+    place, code = sources.shown(VanillaRNN)
     assert place == "`lib.models.vanilla`" and '"""' in code and "check_sequence" in code
 
 
 @pytest.mark.parametrize("item", exercises.items())
 def test_every_exercise_has_its_definitions(item):
-    assert set(exercises.items()[item]) == {"title", "definitions"}
-    for definition in exercises.definitions(item):
-        assert sources.shown(definition, brief=True)[1]
+    assert {"title", "definitions"} <= set(exercises.items()[item]) <= {"title", "definitions", "given"}
+    definitions, given = exercises.answer(item)
+    whole = "".join(sources.shown(definition)[1] for definition in definitions)
+    assert whole and all(f"def {name}(" in whole for name in given)
 
 
 def test_an_exercise_that_does_not_exist():
     with pytest.raises(UsageError, match="no exercise 'P99'; there are P2, P6"):
-        exercises.definitions("P99")
+        exercises.answer("P99")
 
 
 def test_a_definition_that_does_not_exist(monkeypatch):
     monkeypatch.setattr(exercises, "items", lambda: {"P2": {"definitions": ["lib.models.NoSuchModel"]}})
     with pytest.raises(UsageError, match="item P2: .*NoSuchModel"):
-        exercises.definitions("P2")
+        exercises.answer("P2")
