@@ -28,18 +28,20 @@ class NGram:
         order: n, the longest n-gram that is counted, contexts being n - 1 long; 1 ignores the context.
 
     Raises:
-        ValueError: tokens of another kind or outside the alphabet, or an order whose n-grams cannot be numbered.
+        ValueError: tokens of another kind or outside the alphabet, an empty text, or an order below 1.
     """
 
     def __init__(self, tokens: Tensor, alphabet_size: int, order: int = 5):
-        if order < 1 or order * math.log2(max(2, alphabet_size)) > 62:
-            longest = int(62 / math.log2(max(2, alphabet_size)))
-            raise ValueError(f"the order must lie in 1 … {longest} for {alphabet_size} characters, but is {order}")
+        if order < 1:
+            raise ValueError(f"the order must be at least 1, but is {order}")
         self.alphabet_size, self.order = alphabet_size, order
         self._check(tokens)
         if len(tokens) == 0:
             raise ValueError("the training text is empty")
-        self.tables = [self._count(tokens, n) for n in range(1, order + 1)]
+        self.tables, numbers = [], torch.zeros(len(tokens) + 1, dtype=torch.int64)
+        for n in range(1, order + 1):
+            table, numbers = self._count(numbers[:-1], tokens[n - 1 :])
+            self.tables.append(table)
 
     def _check(self, tokens):
         if tokens.dim() != 1 or tokens.dtype != torch.int64:
@@ -49,20 +51,29 @@ class NGram:
                 f"tokens must lie in 0 … {self.alphabet_size - 1}, but reach {tokens.min()} and {tokens.max()}"
             )
 
-    def _codes(self, tokens, n):
-        """Every n-gram of the text as one integer in base A, int64 (T - n + 1,); for n = 0 all are the number 0."""
-        count = max(0, len(tokens) - n + 1)
-        codes = torch.zeros(count, dtype=torch.int64)
-        for place in range(n):
-            codes = codes * self.alphabet_size + tokens[place : place + count]
-        return codes
+    def _count(self, contexts, characters):
+        """Sorted n-grams with their counts, and their sorted contexts with N(h) and D(h); and the numbers of the
+        n-grams in the text, which are the contexts of those that are longer by one.
 
-    def _count(self, tokens, n):
-        """Sorted n-grams with their counts, and their sorted contexts with N(h) and D(h)."""
-        grams, counts = self._codes(tokens, n).unique(return_counts=True)
-        contexts, place, distinct = (grams // self.alphabet_size).unique(return_inverse=True, return_counts=True)
-        totals = torch.zeros(len(contexts), dtype=torch.int64).scatter_add_(0, place, counts)
-        return grams, counts, contexts, totals, distinct
+        An n-gram is numbered by its place among all different ones, so that no number is larger than the text is long,
+        and A times that, the largest in use, is never too large, whatever the alphabet and the order.
+        """
+        grams, numbers, counts = (contexts * self.alphabet_size + characters).unique(
+            return_inverse=True, return_counts=True
+        )
+        known, place, distinct = (grams // self.alphabet_size).unique(return_inverse=True, return_counts=True)
+        totals = torch.zeros(len(known), dtype=torch.int64).scatter_add_(0, place, counts)
+        return (grams, counts, known, totals, distinct), numbers
+
+    def _contexts(self, tokens):
+        """For n = 1 … order the numbers of the n - 1 characters before every character from place n - 1 on, -1 for what
+        was not counted: int64 (T - n + 1,)."""
+        numbers = torch.zeros(len(tokens) + 1, dtype=torch.int64)
+        for n, (grams, *_) in enumerate(self.tables, 1):
+            contexts = numbers[:-1]
+            yield contexts
+            places = torch.arange(1, len(grams) + 1)
+            numbers = _lookup(grams, places, contexts * self.alphabet_size + tokens[n - 1 :]) - 1
 
     def _mix(self, n, shorter, contexts, characters):
         """P(c | h) of order n from the probabilities `shorter` of order n - 1, for numbered contexts of n - 1."""
@@ -79,8 +90,7 @@ class NGram:
         """
         self._check(tokens)
         p = torch.full((len(tokens),), 1 / self.alphabet_size, dtype=torch.float64)
-        for n in range(1, self.order + 1):
-            contexts = self._codes(tokens[:-1], n - 1)[: max(0, len(tokens) - n + 1)]
+        for n, contexts in enumerate(self._contexts(tokens), 1):
             p[n - 1 :] = self._mix(n, p[n - 1 :], contexts, tokens[n - 1 :])
         return p.log2()
 
@@ -95,9 +105,11 @@ class NGram:
         self._check(context)
         characters = torch.arange(self.alphabet_size)
         p = torch.full((self.alphabet_size,), 1 / self.alphabet_size, dtype=torch.float64)
-        for n in range(1, min(self.order, len(context) + 1) + 1):
-            recent = context[len(context) - n + 1 :]
-            p = self._mix(n, p, self._codes(recent, n - 1).repeat(self.alphabet_size), characters)
+        recent = context[max(0, len(context) - self.order + 1) :]
+        recent = torch.cat([recent, recent.new_zeros(1)])  # whatever comes next: it has these contexts before it
+        for n, contexts in enumerate(self._contexts(recent), 1):
+            if len(contexts):
+                p = self._mix(n, p, contexts[-1:].repeat(self.alphabet_size), characters)
         return p
 
     def sample(self, prompt: Tensor, num: int, generator=None) -> Tensor:

@@ -5,17 +5,24 @@ from a sample. Logarithms are natural, entropies are in nats.
 """
 
 import math
+import os
+import re
 from functools import lru_cache, partial
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from lib.datasets.pictures import KINDS, eight_bits, opened
+from lib.storage.paths import readers_path
+
 PI = math.pi
 MAX_SIDE = 256  # pixels; larger pictures are reduced
+LONGEST = 60  # characters; more of them would be mere smears in a picture of that size
 HALF_WIDTH, CELLS = 6.0, 1200  # of the grid that entropies are computed on: a square of 12 × 12, cells of 0.01
 
 # --- shapes, in units of their own ----------------------------------------------------------------------------------
@@ -203,12 +210,21 @@ class Ink:
 CHECKERBOARD = Ink(torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1]] * 2, dtype=torch.bool))
 
 
+def is_path(own):
+    """Whether a reader who writes this means a picture, for `from_image`, or else a text, for `from_text`.
+
+    A picture is meant if there is such a file, or if it looks like one: with a slash or a backslash, or with the ending
+    of a file (`drawing.tif`, not `3.14`).
+    """
+    return os.path.isfile(readers_path(own)) or bool(re.search(r"[/\\]|^\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{1,4}$", own))
+
+
 def from_image(picture, threshold=0.5) -> Ink:
     """The dark pixels of a picture as a density, every point of them equally likely.
 
     Args:
-        picture: path of a file that Pillow reads; or an array (H, W) or (H, W, 3), black 0, white 255 (uint8) or 1
-            (floating point). What is transparent counts as white; sides beyond 256 pixels are reduced.
+        picture: path of a file (see `lib.datasets.pictures.KINDS`); or an array (H, W) or (H, W, 3), black 0, white 255
+            (uint8) or 1 (floating point). What is transparent counts as white; sides beyond 256 pixels are reduced.
         threshold: pixels with less than this share of white are dark, 0 … 1.
 
     Returns:
@@ -217,7 +233,7 @@ def from_image(picture, threshold=0.5) -> Ink:
     Raises:
         ValueError: the file is missing, empty or no picture, the array of another kind, or no pixel is dark enough.
     """
-    image = _open(Path(picture)) if isinstance(picture, (str, Path)) else _from_array(np.asarray(picture))
+    image = _open(readers_path(picture)) if isinstance(picture, (str, Path)) else _from_array(np.asarray(picture))
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     dark = (
         np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("L")) < 255 * threshold
@@ -231,13 +247,17 @@ def from_image(picture, threshold=0.5) -> Ink:
 
 
 def _open(path):
-    try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).convert("RGBA")  # upright, as a telephone marks it
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
+    if not os.path.isfile(path):
         raise ValueError(
-            f"no picture can be read from {path} ({error}): check the path, relative to {Path.cwd()}, and give a PNG "
-            "or JPEG that opens elsewhere"
+            f"there is no picture {path}: check the path; relative ones start in {Path.cwd()}. (A text to be drawn has "
+            "no slash, and does not end like the name of a file)"
+        )
+    try:
+        with opened(path) as file:
+            return eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")  # upright, as a telephone marks it
+    except Exception as error:  # damaged files raise nearly anything
+        raise ValueError(
+            f"no picture can be read from {path} ({error}): give one of {', '.join(sorted(KINDS))} that opens elsewhere"
         ) from error
 
 
@@ -255,14 +275,24 @@ def from_text(text, size=64) -> Ink:
     """Letters as a density, in matplotlib's bold font, which is the same everywhere.
 
     Args:
-        text: any printable text, also of several lines. size: of the letters in pixels.
+        text: any text that the font can print, also of several lines; at most LONGEST characters. size: of the letters
+            in pixels.
 
     Raises:
-        ValueError: the text leaves no ink, or a size below 8 pixels.
+        ValueError: the text leaves no ink, is too long or has characters that the font lacks, or a size below 8 pixels.
     """
-    if not text.strip() or size < 8:
-        raise ValueError(f"need a visible character and a size of at least 8; got the text {text!r} and size {size}")
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf"), size)
+    if not text.strip() or len(text) > LONGEST or size < 8:
+        raise ValueError(
+            f"need a visible character, at most {LONGEST} of them and a size of at least 8; got the text {text[:20]!r} "
+            f"of {len(text)} characters and size {size}"
+        )
+    file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf")
+    if lacking := {*text} - {"\n"} - {*map(chr, FT2Font(file).get_charmap())}:
+        raise ValueError(
+            f"the font of this density has no {', '.join(map(repr, sorted(lacking)))}: write it elsewhere, and give a "
+            "picture of it"
+        )
+    font = ImageFont.truetype(file, size)
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     left, top, right, bottom = canvas.multiline_textbbox((0, 0), text, font=font)
     image = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)), "white")

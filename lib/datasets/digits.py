@@ -50,7 +50,8 @@ def load_digits(source="mnist"):
         `Digits`
 
     Raises:
-        ValueError: an unknown source; a file that is missing, damaged or does not fit the others.
+        ValueError: an unknown source; a file that is missing, damaged or does not fit the others; the folder
+            that WORKBOOK_DATA names, or `data/downloads/`, holds only some of the four.
     """
     sources = {"mnist": _mnist, "sklearn": _sklearn}
     if source not in sources:
@@ -99,12 +100,17 @@ def _mnist():
 def _found():
     """Paths of the four files in the first folder that holds them all."""
     for place in (downloads_folder(), ROOT / "data"):
+        part = None
         for folder in (place, place / "MNIST" / "raw", place / "MNIST", place / "mnist", place / "raw"):
             # Some copies are named train-images.idx3-ubyte.
             names = [(name, f"{name}.gz", name.replace("-idx", ".idx")) for name in MNIST_FILES]
             paths = [next((folder / name for name in three if (folder / name).is_file()), None) for three in names]
             if all(paths):
                 return paths
+            if any(paths):
+                part = folder, [name for name, path in zip(MNIST_FILES, paths, strict=True) if path is None]
+        if part and place == downloads_folder():  # a set of the reader's own must not silently become another one
+            raise ValueError(f"{part[0]} holds a part of MNIST: put {', '.join(part[1])} there too, or take it away")
     raise ValueError(
         f"MNIST's four files are neither in {ROOT / 'data' / 'MNIST' / 'raw'} nor in {downloads_folder()}: bring them "
         "back from the workbook (git checkout data/MNIST), or let the environment variable WORKBOOK_DATA name a folder "

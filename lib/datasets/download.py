@@ -17,7 +17,7 @@ class DownloadError(OSError):
 
 def downloads_folder():
     """Where downloads and data of the reader's own are kept: `data/downloads/`, or what WORKBOOK_DATA names."""
-    return Path(os.environ.get("WORKBOOK_DATA") or ROOT / "data" / "downloads")
+    return Path(os.environ.get("WORKBOOK_DATA") or ROOT / "data" / "downloads").expanduser()
 
 
 @contextmanager

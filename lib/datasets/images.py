@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib.datasets.download import downloads_folder, library_download
 from lib.datasets.pictures import ImagesError, check_request, read_file, read_member, read_pictures
+from lib.storage.paths import readers_path
 
 LFW_PEOPLE = 5749  # each has a folder
 INSTEAD = "Use other pictures through load_images; or "
@@ -21,8 +22,8 @@ def load_images(path, size=(64, 64), max_images=None, min_images=100, *, centre=
     fit the proportions of `size` is cut off equally on both sides. What is transparent becomes black.
 
     Args:
-        path: a folder or a zip file with pictures, see `lib.datasets.pictures.KINDS`. Other files, and names that begin
-            with a dot, are passed over.
+        path: a folder or a zip file with pictures, see `lib.datasets.pictures.KINDS`; `~` is the home folder. Other
+            files, and names that begin with a dot, are passed over.
         size: (H, W) of the result. max_images: of more pictures, so many are taken at equal distances in the natural
             order of their names (2.jpg before 10.jpg), so that each of several subfolders is represented.
         min_images: fewer readable ones (or fewer than max_images, if that is less) are an error.
@@ -30,21 +31,21 @@ def load_images(path, size=(64, 64), max_images=None, min_images=100, *, centre=
         progress: show a progress bar.
 
     Returns:
-        uint8 (N, 3, H, W), red, green, blue, in the natural order of the names. Pictures that cannot be read, or are
-        absurdly large, are left out with one warning that counts and names them.
+        uint8 (N, 3, H, W), red, green, blue, in the natural order of the names. Pictures that cannot be read, are
+        absurdly large, or of a kind that is not read here (HEIC), are left out with one warning that counts them.
 
     Raises:
         ImagesError: there is no such folder or zip file, or it holds too few readable pictures.
         ValueError: a size or number below 1, or `centre` outside 0 … 1.
     """
     check_request(size, max_images, min_images, centre)
-    path, options = Path(path), (size, max_images, min_images, centre, progress)
-    if path.is_dir():
+    path, options = readers_path(path), (size, max_images, min_images, centre, progress)
+    if os.path.isdir(path):
         files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
         files = {name: partial(read_file, file) for name, file in files.items()}
         return read_pictures(path, files, *options)
-    if not path.is_file():
-        raise ImagesError(f"there is no folder or zip file {path}: check the path, relative to {Path.cwd()}")
+    if not os.path.isfile(path):
+        raise ImagesError(f"there is no folder or zip file {path}: check the path; relative ones start in {Path.cwd()}")
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:

@@ -1,12 +1,14 @@
 """Pictures in files: which there are and in which order, decoded with limits, reduced to one size; many at once.
 
-`lib.datasets.images` and `lib.datasets.video` read through these functions, and so does whoever has a collection.
+`lib.datasets.images`, `lib.datasets.video` and `lib.datasets.densities` read through these functions, and so does
+whoever has a collection.
 """
 
 import io
 import re
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-KINDS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}  # of an animation, the first frame
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow knows more, some of which start other programs
+KINDS = {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"}
+KINDS |= {".pgm", ".ppm", ".pbm", ".pnm"}  # of an animation or a file of several pictures, the first one
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")  # Pillow knows more; some start other programs
+# Pictures that are not read here: they are counted, not passed over like other files.
+UNREAD = {".heic", ".heif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".raw"}
+UNREAD |= {".psd", ".tga"}
 MAX_PIXELS, MAX_BYTES = 120_000_000, 200_000_000  # of one picture; beyond that lie mistakes and decompression bombs
 
 
@@ -48,6 +54,32 @@ def read_member(archive, member):
         return file.read(member.file_size)
 
 
+def opened(file):
+    """The picture in a file, not yet decoded, to be used in a `with` statement: Pillow's image.
+
+    Args:
+        file: a path, or a file of bytes, in one of FORMATS.
+
+    Raises:
+        ValueError: more than MAX_PIXELS. Pillow's own errors for what is damaged or of another format.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow has limits of its own, at which it warns
+        image = Image.open(file, formats=FORMATS)
+    try:
+        check_pixels(*image.size)
+    except ValueError:
+        image.close()
+        raise
+    return image
+
+
+def check_pixels(width, height):
+    """Raise ValueError for more than MAX_PIXELS."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} × {height} pixels are more than {MAX_PIXELS / 1e6:g} million")
+
+
 def decode(content, size, centre):
     """One picture from the bytes of its file, turned, reduced and cut as `lib.datasets.images.load_images` describes.
 
@@ -61,20 +93,13 @@ def decode(content, size, centre):
         ValueError: more than MAX_PIXELS. Pillow's own errors, of nearly any kind, for what is damaged.
     """
     height, width = size
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} × {image.height} pixels are more than {MAX_PIXELS / 1e6:g} million")
+    with opened(io.BytesIO(content)) as image:
         # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is much faster. Twice the size that
         # is needed leaves the rest to the better filter.
         image.draft("RGB", (int(2 * max(size) / centre),) * 2)
-        colours = _colours(ImageOps.exif_transpose(image))
+        colours = _on_black(eight_bits(ImageOps.exif_transpose(image))).convert("RGB")
     colours = ImageOps.fit(colours, (width, height), Image.Resampling.BICUBIC, bleed=(1 - centre) / 2)
     return np.asarray(colours).transpose(2, 0, 1)
-
-
-def _colours(image):
-    """A picture in red, green and blue; what is transparent becomes black."""
-    return _on_black(grey(image) if image.mode.startswith("I") else image).convert("RGB")
 
 
 def _on_black(image):
@@ -85,10 +110,26 @@ def _on_black(image):
 
 
 def grey(image):
-    """A picture in 256 grey levels; what is transparent becomes black, 16-bit grey levels are divided by 256."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    return _on_black(image).convert("L")
+    """A picture in 256 grey levels; what is transparent becomes black."""
+    return _on_black(eight_bits(image)).convert("L")
+
+
+def eight_bits(image):
+    """A picture with finer grey levels in 256 of them, any other as it is.
+
+    White is 65535 for whole numbers (2³¹ − 1 if there are larger ones). For floating-point numbers it is 1, 255 or
+    65535, the smallest that none exceeds, or else the largest number. What is no number becomes black.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        levels = values * (255 / next((white for white in (1, 255, 65535) if values.max() <= white), values.max()))
+        levels = levels.round()
+    else:
+        levels = values // (256 if values.max() < 65536 else 2**23)
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
 def natural_order(name):
@@ -120,7 +161,7 @@ def read_pictures(source, files, size, max_images, min_images, centre, progress)
     Raises:
         ImagesError: too few can be read. A warning, at the caller's caller, counts and names those that cannot.
     """
-    names = sorted(filter(_is_picture, files), key=_order)
+    names = sorted((name for name in files if _is_of(name, KINDS)), key=_order)
     limit = min(len(names), max_images or len(names))
     chosen = [i * len(names) // limit for i in range(limit)]
     others = sorted(set(range(len(names))) - set(chosen))  # stand in for chosen ones that cannot be read
@@ -137,19 +178,24 @@ def read_pictures(source, files, size, max_images, min_images, centre, progress)
             else:
                 places.append(place)
                 bar.update()
-    note = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
-    note = f"pictures that cannot be read are left out, {len(unreadable)}: {note}"
+    notes = []
+    if unreadable:
+        few = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
+        notes.append(f"pictures that cannot be read are left out, {len(unreadable)}: {few}")
+    if passed := Counter(Path(name).suffix.lower() for name in files if _is_of(name, UNREAD)):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in passed.most_common())
+        notes.append(f"pictures of kinds that are not read here are left out, {kinds}: save them as JPEG or PNG")
     needed = min(min_images, max_images or min_images)
     if len(places) < needed:
-        kinds = sorted({Path(name).suffix.lower() for name in files if not _is_picture(name)} - {""})
-        if not unreadable:
-            note = f"read are {', '.join(sorted(KINDS))}; other files there: {', '.join(kinds[:9]) or 'none'}"
+        others = Counter(Path(name).suffix.lower() or "without an ending" for name in files if name not in {*names})
+        others = ", ".join(f"{count} {kind}" for kind, count in others.most_common(9)) or "none"
+        notes = notes or [f"read are {', '.join(sorted(KINDS))}; other files there: {others}"]
         raise ImagesError(
-            f"{source} holds {len(places)} readable pictures, but at least {needed} are needed: give more, or lower "
-            f"min_images ({note})"
+            f"{source} holds {len(places)} readable pictures, but at least {needed} are needed: give more "
+            f"({'; '.join(notes)})"
         )
-    if unreadable:
-        warnings.warn(f"{source}: {note}", stacklevel=3)
+    if notes:
+        warnings.warn(f"{source}: {'; '.join(notes)}", stacklevel=3)
     if sorted(places) != places:
         return torch.from_numpy(images[np.argsort(places)])
     return torch.from_numpy(images[: len(places)])
@@ -161,10 +207,10 @@ def _reason(error):
     return re.sub(r" ?<[^>]*>", "", text)
 
 
-def _is_picture(name):
-    """Whether a file has the ending of a picture and is not hidden, nor what macOS adds to zip files."""
+def _is_of(name, kinds):
+    """Whether a file has one of these endings and is not hidden, nor what macOS adds to zip files."""
     parts = name.split("/")
-    return Path(name).suffix.lower() in KINDS and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    return Path(name).suffix.lower() in kinds and not any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def _order(name):

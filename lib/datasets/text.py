@@ -4,9 +4,13 @@ A text stays one tensor of integers in memory, 8 bytes a character; one-hot vect
 the alphabet, are made only where a file or a figure needs them.
 """
 
+import codecs
+import gzip
 import hashlib
 import os
 import secrets
+import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +19,20 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib.datasets.download import downloads_folder
-from lib.storage.paths import ROOT
+from lib.storage.paths import ROOT, readers_path
 
 TALE = ROOT / "data" / "tale.txt"  # written for this workbook
 SHAKESPEARE = ROOT / "data" / "tinyshakespeare.txt"  # gathered by A. Karpathy, see data/README.md
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # of 1,115,394 bytes
 MINIMUM = 1000  # characters; with less there is nothing to learn from, let alone to test on
+MAX_BYTES = 10_000_000  # of a file, unpacked: two Bibles; counting takes minutes then, and a gigabyte of memory
+MARKS = {  # at the beginning of a file; those of UTF-32 begin like those of UTF-16
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -31,34 +43,62 @@ def read_text(source, minimum=MINIMUM):
 
     Args:
         source: "tale" (written for the workbook), "tinyshakespeare" (verified; a copy in the folder that WORKBOOK_DATA
-            names is preferred to that in `data/`), or the path of a text file in UTF-8.
+            names is preferred to that in `data/`), or the path of a text file in UTF-8, UTF-16 or UTF-32, which may be
+            gzipped; `~` is the home folder.
         minimum: the smallest number of characters that is accepted.
 
     Raises:
-        ValueError: the file does not exist, is no UTF-8 text, is empty or shorter than `minimum`; tiny Shakespeare is
-            missing or damaged.
+        ValueError: the file does not exist, is no text, larger than MAX_BYTES, empty or shorter than `minimum`; tiny
+            Shakespeare is missing or damaged.
     """
     if source == "tinyshakespeare":
         path = _shakespeare()
     elif source == "tale":
         path = TALE
     else:
-        path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # the byte-order mark of some editors is no character of the text
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}): save it as UTF-8, in "
-            'an editor or by path.write_text(path.read_text("latin-1"), "utf-8")'
-        ) from error
-    except OSError as error:
-        raise ValueError(
-            f"cannot read {path}: {error.strerror or error}; give 'tale', 'tinyshakespeare' or the path of a text file"
-        ) from error
+        path = readers_path(source)
+    text = _decoded(_content(path), path).replace("\r\n", "\n").replace("\r", "\n")
     if len(text) < minimum:
         raise ValueError(
             f"{path} {f'has only {len(text)} characters' if text else 'is empty'}: at least {minimum} are needed"
         )
+    return text
+
+
+def _content(path):
+    """The bytes of a file, unpacked if it is gzipped, but not more than MAX_BYTES of them."""
+    try:
+        if not path.is_file():
+            raise OSError("this is a folder" if path.is_dir() else "there is no such file")
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if packed else nullcontext(file) as unpacked:
+                content = unpacked.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"cannot read {path}: {reason}; give 'tale', 'tinyshakespeare' or the path of a text file"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:g} MB: give a part of it")
+    return content
+
+
+def _decoded(content, path):
+    """The text in the bytes of a file; what has no mark and is no UTF-8 is not guessed."""
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start} is {error.object[error.start]:#04x}"
+        raise ValueError(
+            f"{path} is not {encoding.removesuffix('-sig').upper()} text ({where}): save it as UTF-8 in an editor, or, "
+            'if it is Latin-1, by path.write_text(path.read_text("latin-1"), "utf-8"); of a PDF, a Word file or a book '
+            "save the text"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{path} is no text file, it has characters of value 0: save the text as UTF-8 in an editor")
     return text
 
 

@@ -1,6 +1,6 @@
 """Films from files, an mp4, a gif or a folder of pictures, as grey frames of one size; parts of them kept for tests."""
 
-import struct
+import os
 import warnings
 from pathlib import Path
 
@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageSequence
 
-from lib.datasets.pictures import grey, natural_order
+from lib.datasets.pictures import KINDS, UNREAD, check_pixels, grey, natural_order, opened
+from lib.storage.paths import readers_path
 
-FILMS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"}  # read by ffmpeg
-ANIMATIONS = {".gif", ".webp", ".apng"}  # read by Pillow, like the pictures
-PICTURES = {".png", ".jpg", ".jpeg"}
-# What Pillow raises for damaged pictures, depending on where the damage is.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+FILMS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts"}
+ANIMATIONS = {".gif", ".webp", ".apng", ".avif", ".tif", ".tiff"}  # read by Pillow, like pictures; FILMS by ffmpeg
 
 
 class VideoError(ValueError):
@@ -29,8 +27,9 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
     equally on both sides. Frames are decoded one after the other, so that only the small grey ones are ever kept.
 
     Args:
-        source: a film (mp4, gif and others, see FILMS and ANIMATIONS), or a folder of PNG or JPEG pictures, which are
-            taken in natural order (frame 2 before frame 10).
+        source: a film (mp4, gif and others, see FILMS and ANIMATIONS), or a folder of pictures (see
+            `lib.datasets.pictures.KINDS`), which are taken in natural order (frame 2 before frame 10); `~` is the home
+            folder.
         size: (H, W) of the result. max_frames: stop after so many. min_frames: fewer are an error.
 
     Returns:
@@ -38,8 +37,8 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
 
     Raises:
         VideoError: the source is missing, damaged, of a kind that cannot be read, or has fewer than min_frames frames.
-            Damaged pictures in a folder are left out with a warning as long as enough remain; a film of which ffmpeg
-            can decode only a part gives that part, with a warning.
+            Damaged pictures in a folder, and those of a kind that is not read here, are left out with a warning as long
+            as enough remain; a film of which ffmpeg can decode only a part gives that part, with a warning.
         ValueError: a size or number of frames below 1, or max_frames below min_frames.
     """
     height, width = size
@@ -48,9 +47,9 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
             "need a height and width of at least 1 and 1 ≤ min_frames ≤ max_frames; "
             f"got size {tuple(size)}, min_frames {min_frames} and max_frames {max_frames}"
         )
-    source = Path(source)
-    if not source.exists():
-        raise VideoError(f"there is no file or folder {source}: check the path, relative to {Path.cwd()}")
+    source = readers_path(source)
+    if not (os.path.isdir(source) or os.path.isfile(source)):  # False also for names that no file can have
+        raise VideoError(f"there is no file or folder {source}: check the path; relative ones start in {Path.cwd()}")
     known = {kind: _film for kind in FILMS} | {kind: _animation for kind in ANIMATIONS}
     damaged = []  # names of pictures in a folder
     if source.is_dir():
@@ -60,7 +59,7 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
     else:
         raise VideoError(
             f"{source} is of a kind that is not read here: give a film ({', '.join(sorted(known))}) or a folder of "
-            f"pictures ({', '.join(sorted(PICTURES))})"
+            f"pictures ({', '.join(sorted(KINDS))})"
         )
     frames = []
     for image in images:
@@ -68,7 +67,8 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
         if len(frames) == max_frames:
             break
     images.close()  # ends the ffmpeg process
-    note = f"{len(damaged)} damaged pictures left out: {', '.join(damaged)}" if damaged else ""
+    few = ", ".join(damaged[:5]) + (" …" if len(damaged) > 5 else "")
+    note = f"pictures that cannot be read are left out, {len(damaged)}: {few}"
     if len(frames) < min_frames:
         raise VideoError(
             f"{source} has {len(frames)} readable frames, but at least {min_frames} are needed"
@@ -81,16 +81,19 @@ def load_video(source, size=(144, 160), max_frames=None, min_frames=3):
 
 def _film(path):
     """Grey frames of a film, decoded by ffmpeg one by one."""
-    reader = imageio_ffmpeg.read_frames(path, pix_fmt="gray", bits_per_pixel=8)
+    # ffmpeg goes by the content: a playlist or a description of a broadcast, named like a film, must not reach out.
+    local = ["-protocol_whitelist", "file"]
+    reader = imageio_ffmpeg.read_frames(path, pix_fmt="gray", bits_per_pixel=8, input_params=local)
     try:
         about, count = next(reader), 0
+        check_pixels(*about["size"])
         for frame in reader:
             count += 1
             yield Image.frombytes("L", about["size"], frame)
         expected = round(about["fps"] * about["duration"])  # 0 where ffmpeg does not know
         if count < 0.9 * expected:
             warnings.warn(f"{path} may be damaged: {count} of about {expected} frames can be decoded", stacklevel=3)
-    except (OSError, RuntimeError, KeyError, AssertionError) as error:
+    except (OSError, RuntimeError, KeyError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1:]
         raise VideoError(f"{path} cannot be decoded, it is damaged or no film: {' '.join(reason)}") from error
     finally:
@@ -101,28 +104,44 @@ def _animation(path):
     """Grey frames of an animated picture."""
     count = 0
     try:
-        with Image.open(path) as film:
+        with opened(path) as film:
             for image in ImageSequence.Iterator(film):
+                check_pixels(*image.size)
                 frame = grey(image)
                 count += 1
                 yield frame
-    except DAMAGE as error:
+    except Exception as error:  # damaged files raise nearly anything
         raise VideoError(f"{path} cannot be decoded, it is damaged after {count} frames: {error}") from error
 
 
 def _folder(folder, damaged):
     """Grey pictures of a folder in natural order; the names of those that cannot be read are put into `damaged`."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith(".")]
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in KINDS | UNREAD and path.name[0] != "."]
     if not paths:
-        raise VideoError(f"the folder {folder} holds no pictures: put frames into it ({', '.join(sorted(PICTURES))})")
+        raise VideoError(f"the folder {folder} holds no pictures: put frames into it ({', '.join(sorted(KINDS))})")
     for path in sorted(paths, key=lambda path: natural_order(path.name)):
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
                 frame = grey(ImageOps.exif_transpose(image))
-        except DAMAGE:
+        except Exception:  # damaged files raise nearly anything; thousands may still be good
             damaged.append(path.name)
             continue
         yield frame
+
+
+def check_motion(film, parts):
+    """Raise VideoError unless something moves in every part of a film: where nothing does, nothing can be learnt or
+    compared.
+
+    Args:
+        film: uint8 (T, H, W). parts: dict of a part's name: numbers of its frames, int64, from 1 on.
+    """
+    for name, numbers in parts.items():
+        if (film[numbers] == film[numbers - 1]).all():
+            raise VideoError(
+                f"{name}: in these {len(numbers)} of {len(film)} frames no pixel differs from the frame before; give a "
+                "film in which something moves all along"
+            )
 
 
 def split_segments(num_frames, num_segments, held_out_share, context):

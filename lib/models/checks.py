@@ -1,7 +1,17 @@
-"""One clear message for an input of the wrong kind, instead of a matrix product that fails three calls deeper."""
+"""Clear messages for sizes and inputs of the wrong kind, instead of a matrix product that fails three calls deeper."""
+
+from numbers import Integral
 
 import torch
 from torch import Tensor
+
+
+def check_sizes(smallest: int = 1, **sizes: int | list[int]) -> None:
+    """Raise ValueError unless every size (or list of sizes) of a model is made of whole numbers of at least 1."""
+    for name, given in sizes.items():
+        for size in given if isinstance(given, (list, tuple)) else [given]:
+            if not isinstance(size, Integral) or size < smallest:
+                raise ValueError(f"{name} must be a whole number of at least {smallest}, got {size!r}")
 
 
 def check_sequence(x: Tensor, width: int, layout: str = "(B, T, I)") -> None:

@@ -8,6 +8,8 @@ they show?
 import torch
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
+
 FEATURES = 64
 
 
@@ -28,10 +30,10 @@ class FactorClassifier(nn.Module):
 
     def __init__(self, factors: dict, width: int = 16, channels: int = 3, size: int = 64):
         super().__init__()
-        if not factors or min(width, channels, size) < 1 or size % 16:
+        check_sizes(width=width, channels=channels, size=size)
+        if not factors or size % 16:
             raise ValueError(
-                "need at least one factor, width and channels from 1, and a size that is a multiple of 16; got "
-                f"{len(factors)} factors, width={width}, channels={channels}, size={size}"
+                f"need at least one factor and a size that is a multiple of 16, got {len(factors)} factors and {size}"
             )
         self.factors, self.example_shape = dict(factors), (channels, size, size)
         self.sizes = [kind if isinstance(kind, int) else 1 for kind in factors.values()]  # outputs for each factor

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
 from lib.models.forecasting import HEADS, check_frames
 from lib.models.padding import PaddedConv2d
 
@@ -19,6 +20,7 @@ class ConvLSTMCell(nn.Module):
 
     def __init__(self, c_in: int, c_hidden: int, kernel_size: int = 3, padding: str = "zeros"):
         super().__init__()
+        check_sizes(c_in=c_in, c_hidden=c_hidden)
         self.c_in, self.c_hidden = c_in, c_hidden
         self.gates = PaddedConv2d(c_in + c_hidden, 4 * c_hidden, kernel_size, padding)
         with torch.no_grad():  # the forget gates start open, as in the LSTM of Jozefowicz et al. (2015)
@@ -65,11 +67,9 @@ class ConvLSTM(nn.Module):
         output: str = "linear",
     ):
         super().__init__()
-        if head not in HEADS or output not in ("linear", "relu") or num_layers < 1:
-            raise ValueError(
-                f"head must be one of {', '.join(HEADS)}, output linear or relu, num_layers at least 1; "
-                f"got {head!r}, {output!r}, {num_layers}"
-            )
+        check_sizes(c_hidden=c_hidden, num_layers=num_layers)
+        if head not in HEADS or output not in ("linear", "relu"):
+            raise ValueError(f"head must be one of {', '.join(HEADS)}, output linear or relu; got {head!r}, {output!r}")
         self.head, self.output = head, output
         widths = [1] + [c_hidden] * num_layers
         self.cells = nn.ModuleList(

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models.checks import check_sequence
+from lib.models.checks import check_sequence, check_sizes
 
 
 class Conv1d(nn.Module):
@@ -17,6 +17,8 @@ class Conv1d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 3, dilation: int = 1):
         super().__init__()
+        check_sizes(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        check_sizes(stride=stride, dilation=dilation)
         self.in_channels, self.kernel_size, self.stride, self.dilation = in_channels, kernel_size, stride, dilation
         self.span = (kernel_size - 1) * dilation + 1
         self.linear = nn.Linear(in_channels * kernel_size, out_channels)
@@ -48,8 +50,8 @@ class TCN(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, sequence_length: int):
         super().__init__()
-        if sequence_length < 1:
-            raise ValueError(f"sequence_length must be at least 1, but is {sequence_length}")
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+        check_sizes(sequence_length=sequence_length)
         self.input_size = input_size
         num_layers = 1
         while 3**num_layers < sequence_length:
@@ -89,6 +91,7 @@ class PooledTCN(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int = 1, kernel_size: int = 3):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size, num_layers=num_layers)
         self.input_size = input_size
         widths = [input_size] + [hidden_size] * num_layers
         self.layers = nn.ModuleList(
@@ -122,6 +125,8 @@ class CausalTCN(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int, kernel_size: int = 2):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size, kernel_size=kernel_size)
+        check_sizes(smallest=0, num_layers=num_layers)
         self.input_size = input_size
         self.input = nn.Linear(input_size, hidden_size)
         self.layers = nn.ModuleList(

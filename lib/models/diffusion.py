@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
+
 LAST_ANGLE = math.acos(0.01)  # of the cosine schedule, which ends at ᾱ = 1e-4
 COORDINATE_WAVES, TIME_WAVES = (0.5, 16.0), (1.0, 100.0)  # lowest and highest frequency in radians per unit
 
@@ -149,8 +151,7 @@ class NoisePredictor(nn.Module):
 
     def __init__(self, hidden=96, layers=3, frequencies=8, cosine_skip=False):
         super().__init__()
-        if min(hidden, layers, frequencies) < 1:
-            raise ValueError(f"all sizes must be at least 1, got {hidden=}, {layers=}, {frequencies=}")
+        check_sizes(hidden=hidden, layers=layers, frequencies=frequencies)
         self.frequencies, self.cosine_skip = frequencies, cosine_skip
         self.enter = nn.Linear(2 + 4 * frequencies, hidden)
         self.moment = nn.Sequential(nn.Linear(1 + 2 * frequencies, hidden), nn.SiLU())

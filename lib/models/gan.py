@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from lib.models.checks import check_sizes
+
 
 def _stages(size, **sizes):
     """How often 4 × 4 places are doubled to get to the size, at least twice; raise unless all sizes make sense."""
-    if min(sizes.values()) < 1 or size < 16 or size & (size - 1):
-        given = ", ".join(f"{name}={value}" for name, value in sizes.items())
-        raise ValueError(
-            f"size must be a power of two from 16, all others at least 1; got size={size}, {given}: resize the pictures"
-        )
+    check_sizes(size=size, **sizes)
+    if size < 16 or size & (size - 1):
+        raise ValueError(f"size must be a power of two from 16, got {size}: resize the pictures")
     return int(math.log2(size)) - 2
 
 

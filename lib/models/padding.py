@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
+
 PADDINGS = ("zeros", "odd", "circular")
 TILE = 16  # side of the tiles in which `_Depthwise` sums a weight's gradient; the fastest of 4, 8, 16 where measured
 
@@ -91,7 +93,8 @@ class PaddedConv2d(nn.Conv2d):
     """
 
     def __init__(self, c_in: int, c_out: int, kernel_size: int, padding: str = "zeros", groups: int = 1):
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        check_sizes(c_in=c_in, c_out=c_out, kernel_size=kernel_size, groups=groups)
+        if kernel_size % 2 == 0:
             raise ValueError(f"the kernel size must be odd, so that the picture keeps its size; got {kernel_size}")
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {padding!r}")

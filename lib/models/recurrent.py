@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lib.models.checks import check_sequence
+from lib.models.checks import check_sequence, check_sizes
 
 
 class RNNCell(nn.Module):
@@ -20,6 +20,7 @@ class RNNCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.linear = nn.Linear(input_size + hidden_size, hidden_size)
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
@@ -35,6 +36,7 @@ class RNN(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, cell: Callable[..., nn.Module] = RNNCell):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.cell = cell(input_size, hidden_size)
         self.output = nn.Linear(hidden_size, output_size)
@@ -63,6 +65,7 @@ class LSTMCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.linear = nn.Linear(input_size + hidden_size, 4 * hidden_size)
 
     def gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -96,6 +99,7 @@ class LSTM(nn.Module):
         forget_bias: float | None = None,
     ):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.cell = cell(input_size, hidden_size)
         self.output = nn.Linear(hidden_size, output_size)

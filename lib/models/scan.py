@@ -4,7 +4,7 @@ recurrence can be evaluated in log2(T) parallel steps instead of T sequential on
 import torch
 from torch import Tensor, nn
 
-from lib.models.checks import check_sequence
+from lib.models.checks import check_sequence, check_sizes
 from lib.models.initialisation import chrono_bias
 
 
@@ -34,6 +34,7 @@ class MinGRULayer(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.linear = nn.Linear(input_size, 2 * hidden_size)  # the gate's rows, then the candidate's
 
     def decay_and_input(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +76,7 @@ class MinGRU(nn.Module):
         max_length: int | None = None,
     ):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size, num_layers=num_layers)
         if isinstance(forget_bias, str) and forget_bias != "chrono":
             raise ValueError(f"forget_bias must be a number or 'chrono', but is {forget_bias!r}")
         self.input_size = input_size

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from lib.models.checks import check_sizes
 from lib.models.rotary import rotate
 
 POSITIONS = ("none", "learned", "rotary")
@@ -57,6 +58,7 @@ class CharLSTM(nn.Module):
         recurrent_dropout: float = 0.0,
     ):
         super().__init__()
+        check_sizes(alphabet_size=alphabet_size, hidden_size=hidden_size, num_layers=num_layers)
         self.alphabet_size, self.recurrent_dropout = alphabet_size, recurrent_dropout
         self.lstm = nn.LSTM(alphabet_size, hidden_size, num_layers, batch_first=True)
         self.dropout = nn.Dropout(dropout)
@@ -94,6 +96,7 @@ class CausalLayer(nn.Module):
 
     def __init__(self, hidden_size: int, kernel_size: int, dilation: int, dropout: float = 0.0):
         super().__init__()
+        check_sizes(hidden_size=hidden_size, kernel_size=kernel_size, dilation=dilation)
         self.kernel_size, self.dilation = kernel_size, dilation
         self.reach = (kernel_size - 1) * dilation  # how many steps back the first tap is
         self.norm = nn.LayerNorm(hidden_size)
@@ -133,6 +136,7 @@ class CharTCN(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
+        check_sizes(alphabet_size=alphabet_size, hidden_size=hidden_size, kernel_size=kernel_size)
         if kernel_size < 2 or min(dilations, default=0) < 1:
             raise ValueError(
                 f"need kernel_size ≥ 2 and dilations ≥ 1, at least one of them; got {kernel_size} and {dilations}"
@@ -192,10 +196,10 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, num_heads: int, context: int, rotary: bool = False, causal: bool = True):
         super().__init__()
-        if context < 1 or width % ((2 if rotary else 1) * num_heads):
+        check_sizes(width=width, num_heads=num_heads, context=context)
+        if width % ((2 if rotary else 1) * num_heads):
             raise ValueError(
-                f"the width must be a multiple of num_heads (rotary: of 2 num_heads) and the context at least 1; got "
-                f"{width}, {num_heads} and {context}"
+                f"the width must be a multiple of num_heads (rotary: of 2 num_heads); got {width} and {num_heads}"
             )
         self.num_heads, self.context, self.rotary, self.causal = num_heads, context, rotary, causal
         self.qkv = nn.Linear(width, 3 * width)
@@ -229,6 +233,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, num_heads: int, ff_size: int, context: int, rotary: bool, dropout: float = 0.0):
         super().__init__()
+        check_sizes(width=width, ff_size=ff_size)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = SelfAttention(width, num_heads, context, rotary)
         self.up, self.down = nn.Linear(width, ff_size), nn.Linear(ff_size, width)
@@ -268,11 +273,9 @@ class CharTransformer(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if positions not in POSITIONS or num_layers < 1:
-            raise ValueError(
-                f"positions must be one of {', '.join(POSITIONS)}, num_layers at least 1; "
-                f"got {positions!r}, {num_layers}"
-            )
+        check_sizes(alphabet_size=alphabet_size, width=width, num_layers=num_layers, context=context)
+        if positions not in POSITIONS:
+            raise ValueError(f"positions must be one of {', '.join(POSITIONS)}; got {positions!r}")
         self.alphabet_size, self.context, self.positions = alphabet_size, context, positions
         self.input = nn.Embedding(alphabet_size, width)
         self.place = nn.Embedding(context, width) if positions == "learned" else None

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
 from lib.models.padding import PaddedConv2d
 
 
@@ -26,6 +27,7 @@ class ConvNeXtBlock(nn.Module):
         self, channels: int, kernel_size: int = 7, padding: str = "zeros", expansion: int = 4, norm: bool = True
     ):
         super().__init__()
+        check_sizes(channels=channels, expansion=expansion)
         self.depthwise = PaddedConv2d(channels, channels, kernel_size, padding, groups=channels)
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.expand = nn.Linear(channels, expansion * channels)
@@ -76,11 +78,8 @@ class UNet(nn.Module):
                 "need one more entry in c_list than in spatial_factor_list, and as many in num_block_list as in "
                 f"c_list; got c_list={c_list}, spatial_factor_list={factors}, num_block_list={num_blocks}"
             )
-        if min([c_in, c_out, *c_list, *factors]) < 1 or min(num_blocks) < 0:
-            raise ValueError(
-                f"channels and factors must be at least 1 and numbers of blocks at least 0; got c_in={c_in}, "
-                f"c_out={c_out}, c_list={c_list}, spatial_factor_list={factors}, num_block_list={num_blocks}"
-            )
+        check_sizes(c_in=c_in, c_out=c_out, c_list=c_list, spatial_factor_list=factors)
+        check_sizes(smallest=0, num_block_list=num_blocks)
 
         def blocks(level):
             options = {"kernel_size": kernel_size, "padding": padding, "expansion": expansion, "norm": norm}

@@ -7,6 +7,8 @@ latents; the decoder gives logits, one per pixel, which a likelihood turns into 
 import torch
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
+
 
 def fully_connected(*sizes: int) -> nn.Sequential:
     """Linear layers from the first size to the last, with a ReLU between any two: (B, sizes[0]) -> (B, sizes[-1])."""
@@ -44,11 +46,7 @@ class VAE(nn.Module):
         learned_noise: bool = False,
     ):
         super().__init__()
-        if min([input_size, latent_size, *hidden_sizes]) < 1:
-            raise ValueError(
-                f"all sizes must be at least 1, got input_size={input_size}, hidden_sizes={tuple(hidden_sizes)}, "
-                f"latent_size={latent_size}"
-            )
+        check_sizes(input_size=input_size, hidden_sizes=hidden_sizes, latent_size=latent_size)
         self._describe((input_size,), latent_size, learned_noise)
         self.encoder = fully_connected(input_size, *hidden_sizes, 2 * latent_size)  # mean and log variance
         self.decoder = fully_connected(latent_size, *reversed(hidden_sizes), input_size)
@@ -150,10 +148,10 @@ class ConvVAE(VAE):
         activation: type[nn.Module] = nn.ReLU,
     ):
         nn.Module.__init__(self)  # a VAE with networks of its own; those of `VAE.__init__` are not wanted
-        if min(channels, size, latent_size, width) < 1 or size % 16:
+        check_sizes(channels=channels, size=size, latent_size=latent_size, width=width)
+        if size % 16:
             raise ValueError(
-                "all sizes must be at least 1 and size a multiple of 16, as four convolutions halve it: pad or resize "
-                f"the pictures; got channels={channels}, size={size}, latent_size={latent_size}, width={width}"
+                f"size must be a multiple of 16, as four convolutions halve it, got {size}: pad or resize the pictures"
             )
         self._describe((channels, size, size), latent_size, learned_noise)
         widths, side = [channels, width, width, 2 * width, 2 * width], size // 16

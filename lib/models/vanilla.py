@@ -7,7 +7,7 @@ W_gx is the matrix that leads from the input x to the gate g, W_gh the one from 
 import torch
 from torch import Tensor, nn
 
-from lib.models.checks import check_sequence
+from lib.models.checks import check_sequence, check_sizes
 from lib.models.initialisation import initialise
 
 
@@ -16,6 +16,7 @@ class VanillaRNN(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, num_classes: int):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_classes=num_classes)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.W_hx = nn.Parameter(torch.empty(hidden_size, input_size))
         self.W_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
@@ -60,6 +61,7 @@ class VanillaLSTM(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, num_classes: int, forget_bias: float = 1.0):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_classes=num_classes)
         self.input_size, self.hidden_size = input_size, hidden_size
         for gate in "gifo":  # W_gx, W_gh, b_g, W_ix, W_ih, b_i, ...
             self.register_parameter(f"W_{gate}x", nn.Parameter(torch.empty(hidden_size, input_size)))

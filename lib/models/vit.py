@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.checks import check_sizes
 from lib.models.rotary import rotate
 
 MIXERS = ("attention", "mlp", "mean")
@@ -37,7 +38,8 @@ class SelfAttentionLayer(nn.Module):
 
     def __init__(self, embed_size: int, num_heads: int, fused: bool = False):
         super().__init__()
-        if num_heads < 1 or embed_size < 1 or embed_size % num_heads:
+        check_sizes(embed_size=embed_size, num_heads=num_heads)
+        if embed_size % num_heads:
             raise ValueError(f"embed_size must be a multiple of num_heads, got {embed_size} for {num_heads} heads")
         self.embed_size, self.num_heads, self.fused = embed_size, num_heads, fused
         self.query, self.key, self.value, self.output = (nn.Linear(embed_size, embed_size) for _ in range(4))
@@ -117,7 +119,8 @@ class PatchEmbedding(nn.Module):
         self, height: int, width: int, patch_size: int, embed_size: int, num_frames: int = 3, positions: str = "learned"
     ):
         super().__init__()
-        if patch_size < 1 or min(height, width) < 1 or height % patch_size or width % patch_size:
+        check_sizes(height=height, width=width, patch_size=patch_size, embed_size=embed_size, num_frames=num_frames)
+        if height % patch_size or width % patch_size:
             raise ValueError(
                 f"frames of {height} × {width} pixels cannot be cut into patches of {patch_size}: choose a divisor"
             )
@@ -190,6 +193,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, embed_size: int, num_heads: int, mixer: str = "attention", fused: bool = False):
         super().__init__()
+        check_sizes(embed_size=embed_size)
         if mixer not in MIXERS:
             raise ValueError(f"mixer must be one of {', '.join(MIXERS)}; got {mixer!r}")
         self.kind = mixer
@@ -253,8 +257,8 @@ class PredictiveViT(nn.Module):
         fused: bool = True,
     ):
         super().__init__()
-        if num_frames < 2 or num_layers < 1:
-            raise ValueError(f"need num_frames ≥ 2 and num_layers ≥ 1, got {num_frames} and {num_layers}")
+        check_sizes(smallest=2, num_frames=num_frames)
+        check_sizes(num_layers=num_layers)
         self.num_frames, self.residual = num_frames, residual
         self.embedding = PatchEmbedding(height, width, patch_size, embed_size, num_frames, positions)
         self.mask_token = nn.Parameter(START * torch.randn(embed_size))

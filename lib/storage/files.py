@@ -4,11 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
+import tempfile
 import time
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 FORMAT = "workbook-1"  # the mark that every stored file of the workbook carries
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")  # the name of a file that is not yet whole
 
 
 class CheckpointError(Exception):
@@ -16,23 +24,77 @@ class CheckpointError(Exception):
 
 
 def write_atomically(path, data):
-    """Write bytes so that `path` holds either its old content or all of the new one, whenever the process is killed."""
+    """Write bytes so that `path` holds either its old content or all of the new one, whenever the process is killed.
+
+    What killed writes have left beside it is removed; what other processes are just writing there is not touched.
+
+    Raises:
+        CheckpointError: the file cannot be written (the old one then stays as it was).
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(temporary, path)
+        for tries_left in reversed(range(10)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.iterdir():
+                if TEMPORARY.fullmatch(left.name):
+                    _remove_if_unused(left)
+            try:
+                return _write(path, data)
+            except FileNotFoundError:  # another process has cleared the folder before the new file was locked
+                if not tries_left:
+                    raise
     except OSError as error:
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is unchanged"
         ) from error
+
+
+def _write(path, data):
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with open(temporary, "xb") as file:
+            _hold(file)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if os.name == "nt":  # which moves no open file
+                file.close()
+            _replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _hold(file):
+    """Lock an open file until it is closed or this process ends, however it ends; False if another one holds it."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_if_unused(file):
+    with contextlib.suppress(OSError):  # Windows removes no file that is open anywhere
+        if fcntl is not None:
+            with open(file, "r+b") as opened:
+                if not _hold(opened):
+                    return
+        file.unlink()
+
+
+def check_writable(folder):
+    """Raise CheckpointError unless files can be made in a folder: before hours are spent on what is to lie there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f"nothing can be stored in {folder}: {error.strerror or error}; make it writable, or work in a copy of the "
+            "project"
+        ) from error
 
 
 def _replace(source, target, patience=5.0):
@@ -83,12 +145,17 @@ def read_table(path):
         table = json.loads(text)
         lines = text[text.index("[\n") + 2 : text.rindex("\n]}")]
         code = table.get("code", {})
-        if table["format"] != FORMAT or _table_digest(lines, code) != table["sha256"]:
+        if table["format"] != FORMAT or "rows" not in table or _table_digest(lines, code) != table["sha256"]:
             raise ValueError("its checksum does not fit its content")
-        return table["rows"], code
+        rows = json.loads(f"[{lines}]")  # those that the checksum covers
+        if not all(isinstance(row, dict) for row in rows) or not isinstance(code, dict):
+            raise ValueError("its rows are no results")
+        return rows, code
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no table {path}") from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is damaged or not a table of this workbook ({error}); delete it to run again"
         ) from error

@@ -104,7 +104,9 @@ def load(path):
         return _unpack(json.loads(metadata["structure"]), tensors)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError) as error:  # of odd structure
         raise CheckpointError(
             f"{path} is damaged or not a safetensors file ({error}); delete it to train again"
         ) from error

@@ -7,6 +7,7 @@ the pictures, which lie in -1 … 1; networks are those of `lib.models.gan`.
 
 import math
 import time
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lib.storage import tensors
-from lib.training import distributed, events, probes
-from lib.training.loop import TrainingError, learning_rate, restore, state_of, stored_state, to_device
+from lib.training import distributed, events, probes, states
+from lib.training.loop import (
+    TrainingError,
+    check_trainable,
+    check_weights,
+    checked_numbers,
+    learning_rate,
+    to_device,
+)
 
 LOSSES = ("non-saturating", "hinge", "relativistic")
 
@@ -299,20 +307,22 @@ def fit_gan(
         validated quantities, and `seconds` (CPU time so far, all threads together).
 
     Raises:
-        TrainingError: a loss is no longer finite, or `batches` yielded nothing. CheckpointError: the state at `resume`
-        is damaged. ValueError: see `update_discriminator`; epochs or penalty_every below 1.
+        TrainingError: a loss or a weight is no longer finite, or `batches` yielded nothing. CheckpointError: the state
+        at `resume` is damaged. ValueError: see `update_discriminator`; epochs or penalty_every below 1. The others as
+        in `lib.training.fit`.
     """
-    if epochs < 1 or penalty_every < 1:
-        raise ValueError(f"epochs and penalty_every must be at least 1, got {epochs} and {penalty_every}")
+    if not all(isinstance(number, Integral) and number >= 1 for number in (epochs, penalty_every)):
+        raise ValueError(f"epochs and penalty_every must be whole numbers from 1, got {epochs!r}, {penalty_every!r}")
     _check_loss(loss)
     first, last = probability if isinstance(probability, (tuple, list)) else (probability, probability)
-    device, networks = next(gan.parameters()).device, (gan.generator, gan.discriminator)
+    device = check_trainable(gan, batches, discriminator_optimizer, generator_optimizer)
+    networks = (gan.generator, gan.discriminator)
     rates = [group["lr"] for group in _groups(discriminator_optimizer, generator_optimizer)]
     torch.manual_seed(seed)
     generator, history = torch.Generator().manual_seed(seed), {}
     distributed.wait()  # until the main process has stored what it trained before
-    if state := stored_state(resume):
-        history = restore(state, gan, generator_optimizer, None, generator)
+    if state := states.stored_state(resume):
+        history = states.restore(state, gan, generator_optimizer, None, generator)
         if "discriminator_optimizer" in state:  # there is none in a probe's
             discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
     first_epoch = len(history.get("step", ()))
@@ -320,58 +330,54 @@ def fit_gan(
     main = distributed.is_main()  # alone writes and shows
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
-    summary = events.writer(log_dir) if log_dir is not None and main else None
-    for index in range(first_epoch if summary else 0):
-        events.add(summary, history, index)
 
     def validated():
         gan.eval().recalibrate()  # in every process
         with torch.no_grad():
-            return validate(gan) if validate is not None and main else {}
+            return checked_numbers(validate(gan)) if validate is not None and main else {}
 
     probes.begin(gan, validated)
     hidden = not (progress and main) or probes.active()
     bar = tqdm(range(first_epoch, epochs), initial=first_epoch, total=epochs, unit="epoch", disable=hidden)
-    for epoch in bar:
-        noise = distributed.own_generator(generator, seed, epoch)
-        distributed.reseed(seed, epoch)
-        gan.train()
-        entries = []
-        chance = first + (last - first) * epoch / max(1, epochs - 1)
-        if anneal:
-            for group, rate in zip(_groups(discriminator_optimizer, generator_optimizer), rates, strict=True):
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-        for batch in batches(generator):
-            real = to_device(distributed.share(batch[0] if isinstance(batch, (tuple, list)) else batch), device)
-            weight = penalty_every if step % penalty_every == 0 else 0
-            options = {"loss": loss, "policy": policy, "probability": chance, "generator": noise}
-            penalties = {"r1": weight * r1, "r2": weight * r2}
-            judged = update_discriminator(*networks, discriminator_optimizer, real, **options, **penalties)
-            drawn = update_generator(*networks, generator_optimizer, real, **options)
-            probes.step(judged["loss"], drawn["loss"])
-            gan.average.update_parameters(gan.generator)
-            entries.append({"discriminator_loss": judged.pop("loss"), "generator_loss": drawn["loss"], **judged})
-            step += 1
-        if not entries:
-            raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
+    stoppable = states.interruptible(lambda: states.how_to_go_on(resume))
+    with stoppable, bar, events.Log(log_dir if main else None, history) as log:
+        for epoch in bar:
+            noise = distributed.own_generator(generator, seed, epoch)
+            distributed.reseed(seed, epoch)
+            gan.train()
+            entries = []
+            chance = first + (last - first) * epoch / max(1, epochs - 1)
+            if anneal:
+                for group, rate in zip(_groups(discriminator_optimizer, generator_optimizer), rates, strict=True):
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+            for batch in batches(generator):
+                real = to_device(distributed.share(batch[0] if isinstance(batch, (tuple, list)) else batch), device)
+                weight = penalty_every if step % penalty_every == 0 else 0
+                options = {"loss": loss, "policy": policy, "probability": chance, "generator": noise}
+                penalties = {"r1": weight * r1, "r2": weight * r2}
+                judged = update_discriminator(*networks, discriminator_optimizer, real, **options, **penalties)
+                drawn = update_generator(*networks, generator_optimizer, real, **options)
+                probes.step(judged["loss"], drawn["loss"])
+                gan.average.update_parameters(gan.generator)
+                entries.append({"discriminator_loss": judged.pop("loss"), "generator_loss": drawn["loss"], **judged})
+                step += 1
+            if not entries:
+                raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
+            check_weights(gan, step)
 
-        means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
-        entry = {"step": step, **distributed.means(means), "rate": learning_rate(generator_optimizer)}
-        distributed.same_weights(gan)  # the running statistics of batch norm are others in every process
-        entry |= validated()
-        entry["seconds"] = round(before + time.process_time() - start, 3)
-        entry = distributed.agree(entry)
-        for name, number in entry.items():
-            history.setdefault(name, []).append(number)
-        probes.epoch(entry)
-        bar.set_postfix_str(f"step {step}, D {entry['discriminator_loss']:.3f}, G {entry['generator_loss']:.3f}")
-        if resume is not None and main:
-            state = state_of(resume, gan, generator_optimizer, None, generator, history)
-            tensors.save(resume, state | {"discriminator_optimizer": discriminator_optimizer.state_dict()})
-        if summary is not None:
-            events.add(summary, history, -1)
-    bar.close()
-    if summary is not None:
-        summary.close()
+            means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
+            entry = {"step": step, **distributed.means(means), "rate": learning_rate(generator_optimizer)}
+            distributed.same_weights(gan)  # the running statistics of batch norm are others in every process
+            entry |= validated()
+            entry["seconds"] = round(before + time.process_time() - start, 3)
+            entry = distributed.agree(entry)
+            for name, number in entry.items():
+                history.setdefault(name, []).append(number)
+            probes.epoch(entry)
+            bar.set_postfix_str(f"step {step}, D {entry['discriminator_loss']:.3f}, G {entry['generator_loss']:.3f}")
+            if resume is not None and main:
+                state = states.state_of(resume, gan, generator_optimizer, None, generator, history)
+                tensors.save(resume, state | {"discriminator_optimizer": discriminator_optimizer.state_dict()})
+            log.add(history, -1)
     gan.eval()
     return history

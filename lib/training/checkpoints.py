@@ -7,10 +7,8 @@ name, its settings (plain numbers and strings) and the code that decides its res
 Everything equal: it is loaded. Anything different: it is trained.
 """
 
-import hashlib
-import json
+import contextlib
 import os
-import re
 import time
 import weakref
 from dataclasses import dataclass, field
@@ -20,18 +18,23 @@ import torch
 from tqdm.auto import tqdm
 
 from lib.storage import tensors
-from lib.storage.files import CheckpointError, read_table, write_atomically, write_table
+from lib.storage.files import CheckpointError, check_writable, read_table, write_atomically, write_table
 from lib.storage.fingerprint import code_parts, difference, fingerprint_of
-from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
-from lib.training import distributed, events, probes, restamping
+from lib.storage.paths import checkpoints_folder, exports_folder
+from lib.training import distributed, durations, events, probes, restamping, states
+from lib.training.loop import check_weights
+from lib.training.stores import (
+    check_name,
+    is_shipping,
+    key_of,
+    local_folder,
+    note_used,
+    read_result,
+    was_retrained,
+)
 
-_BUILT = weakref.WeakSet()  # models that `build` functions have returned, each of them once
+_BUILT = weakref.WeakSet()  # models that `build` functions have returned, and their parts
 RECORDS = []  # one entry per name that `train_or_load` or `sweep` was called with; `lib.workbook.reporting` reads it
-
-
-def local_folder():
-    """The reader's own store, ignored by git."""
-    return checkpoints_folder() / "local"
 
 
 def is_reference():
@@ -94,25 +97,29 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
         Run: model, history, settings, CPU-seconds and where it came from.
 
     Raises:
-        CheckpointError: the name or the settings cannot be stored, or `build` builds no module. A damaged file is
-            named, left alone and never loaded.
+        CheckpointError: the name or the settings cannot be stored, nothing can be written, or `build` builds no module.
+            A damaged file is named, left alone and never loaded.
+        TrainingError: the trained weights are not finite. Stopped: see `lib.training.states`.
     """
-    _check_name(name)
+    check_name(name)
     model = _built(name, build)
     settings = settings | ({"precision": "half"} if half else {})
     parts = code_parts(build, train, type(model), *sources)
-    key = _key(settings, source := fingerprint_of(parts))
+    key = key_of(settings, source := fingerprint_of(parts))
     local_file = local_folder() / name / f"{key}.safetensors"
     shipped_file = checkpoints_folder() / f"{name}.safetensors"
-    shipped = _read(shipped_file, tensors.load)
+    shipped = read_result(shipped_file, tensors.load)
     if shipped and restamping.wanted():
         shipped = restamping.training(shipped_file, name, shipped, build, train, settings, parts)
     unlike = _unlike(settings, source, parts, shipped) if shipped else ""
-    stored, origin = (_read(local_file, tensors.load, settings, source), "local")
+    stored, origin = (read_result(local_file, tensors.load, settings, source), "local")
+    resume = local_folder() / name / f"{key}.resume"
+    if stored and distributed.is_main():
+        _remove_finished(resume, stored)
     if stored is None and shipped and not unlike:
         stored, origin = shipped, "shipped"
     log_dir = log_dir or exports_folder() / "runs" / name
-    usable = stored is not None and (not retrain or _shipping() or _retrained(local_file))
+    usable = stored is not None and (not retrain or is_shipping() or was_retrained(local_file))
     # Processes that share their trainings must all train or all load: what the main one has found decides.
     stored, origin, usable = distributed.agree((stored, origin, usable))
 
@@ -131,13 +138,18 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
     else:
         if restamping.wanted() or probes.active():  # where a short replay was asked for, nothing long is begun
             raise probes.CannotReplay(f"{name} is not stored")
+        check_writable(local_folder() / name)
+        durations.tell(name)
         reason = "asked to" if retrain else unlike or "no finished training found"
-        resume = local_folder() / name / f"{key}.resume"
         if resume.exists():
             reason += "; going on where an interrupted training stopped"
         print(f"{name}: training ({reason}) …")
         start = time.process_time()
-        history = train(model, resume=resume, log_dir=log_dir)
+        with states.interruptible(lambda: states.how_to_go_on(resume)):
+            history = train(model, resume=resume, log_dir=log_dir)
+        if not isinstance(history, dict):
+            raise CheckpointError(f"{name}: `train` must return the history, got a {type(history).__name__}")
+        check_weights(model, history.get("step", [0])[-1])
         seconds = history["seconds"][-1] if history.get("seconds") else time.process_time() - start
         stored = {
             "name": name,
@@ -157,7 +169,7 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
             model.load_state_dict(stored["model"])
         run = Run(name, model, history, settings, seconds)
         message = "trained"
-    if _shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
+    if is_shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
         if shipped and not unlike and "probe" in shipped and shipped["history"] == stored["history"]:
             os.utime(shipped_file)
         else:
@@ -168,7 +180,7 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
             tensors.save(shipped_file, stored)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
-    _note_used(shipped_file if run.origin == "shipped" else local_file)
+    note_used(shipped_file if run.origin == "shipped" else local_file)
     _remember(name, why, not unlike, [{"settings": settings, "result": run.result, "seconds": run.seconds}])
     return run
 
@@ -182,10 +194,19 @@ def _built(name, build):
     model = build()
     if not isinstance(model, torch.nn.Module):
         raise CheckpointError(f"{name}: `build` must return a torch module, got a {type(model).__name__}")
-    if model in _BUILT:
-        raise CheckpointError(f"{name}: `build` must return a new model at every call, not the one of an earlier call")
-    _BUILT.add(model)
+    trained = [part for part in model.modules() if any(weight.requires_grad for weight in part.parameters())]
+    if any(part in _BUILT for part in trained):
+        raise CheckpointError(f"{name}: `build` must return a new model at every call, not (parts of) an earlier one")
+    _BUILT.update(trained)
     return model
+
+
+def _remove_finished(resume, stored):
+    """Remove the state of a training that is finished and stored, which a kill just after storing it has left."""
+    with contextlib.suppress(CheckpointError):
+        state = states.stored_state(resume)
+        if state and all(state["history"].get(part) == stored["history"].get(part) for part in ("step", "seconds")):
+            resume.unlink()
 
 
 def _unlike(settings, source, parts, stored):
@@ -243,25 +264,28 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
 
     Returns:
         list of dicts in the order of `cells`: the cell's own values, the function's result, and `cpu_seconds`.
+
+    Raises:
+        CheckpointError: name, settings or results cannot be stored. Stopped: see `lib.training.states`.
     """
-    _check_name(name)
+    check_name(name)
     settings = settings or {}
     parts = code_parts(run, *sources)
     source = fingerprint_of(parts)
     folder = local_folder() / name
     shipped_file = checkpoints_folder() / f"{name}.json"
-    shipped_rows, shipped_parts = _read(shipped_file, read_table) or ([], {})
+    shipped_rows, shipped_parts = read_result(shipped_file, read_table) or ([], {})
     if shipped_rows and restamping.wanted():
         shipped_rows = restamping.sweep(shipped_file, name, shipped_rows, run, cells, settings, parts, timed)
-    shipped = {_key(row["settings"], row["source"]): row for row in shipped_rows}
-    keys = [_key({**settings, **cell}, source) for cell in cells]
-    marker = _Marker(folder / ".retraining") if retrain and not _shipping() else None
+    shipped = {key_of(row["settings"], row["source"]): row for row in shipped_rows}
+    keys = [key_of({**settings, **cell}, source) for cell in cells]
+    marker = _Marker(folder / ".retraining") if retrain and not is_shipping() else None
 
     rows, counts, used = {}, {"shipped": 0, "local": 0}, []
     for key, cell in zip(keys, cells, strict=True):
         file = folder / f"{key}.json"
         fresh = file.exists() and (marker is None or file.stat().st_mtime > marker.since)
-        if fresh and (found := _read(file, read_table, {**settings, **cell}, source)):
+        if fresh and (found := read_result(file, read_table, {**settings, **cell}, source)):
             rows[key] = found[0][0]
             counts["local"] += 1
             used.append(file)
@@ -278,26 +302,37 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
         estimate = f", about {sum(known) / len(known) * len(missing) / 60:.0f} min" if known else ""
         unlike = difference(parts, shipped_parts) or "settings or code differ"
         reason = "asked to" if retrain else unlike if shipped_rows else "no stored results found"
+        check_writable(folder)
+        durations.tell(name)
         print(f"{name}: {len(missing)} of {len(cells)} runs to compute ({reason}{estimate}) …")
-    for key, cell in tqdm(missing, desc=name.split("/")[1], leave=False, disable=not missing, mininterval=0.5):
-        start = time.process_time()
-        result, file = run(**cell), folder / f"{key}.json"
-        row = {
-            "settings": {**settings, **cell},
-            "source": source,
-            "result": result,
-            "seconds": round(time.process_time() - start, 2),
-            "machine": probes.machine(),
-        }
-        if distributed.is_main():
-            write_table(file, [row])
-            (row,), _ = read_table(file)  # as it will look when loaded: a tuple has become a list
-        rows[key] = distributed.agree(row)
-        used.append(file)
+    bar = tqdm(missing, desc=name.split("/")[1], leave=False, disable=not missing, mininterval=0.5)
+
+    def stopped():
+        done = sum(key in rows for key, _ in missing)
+        return f"Stopped after {done} of {len(missing)} runs, which are stored; run the cell again to go on", True
+
+    with states.interruptible(stopped), bar:
+        for key, cell in bar:
+            start = time.process_time()
+            result, file = run(**cell), folder / f"{key}.json"
+            if not isinstance(result, dict):
+                raise CheckpointError(f"{name}: `run` must return a dict of results, got a {type(result).__name__}")
+            row = {
+                "settings": {**settings, **cell},
+                "source": source,
+                "result": result,
+                "seconds": round(time.process_time() - start, 2),
+                "machine": probes.machine(),
+            }
+            if distributed.is_main():
+                write_table(file, [row])
+                (row,), _ = read_table(file)  # as it will look when loaded: a tuple has become a list
+            rows[key] = distributed.agree(row)
+            used.append(file)
     if marker:
         marker.path.unlink(missing_ok=True)
-    _note_used(*dict.fromkeys(used))
-    if _shipping():
+    note_used(*dict.fromkeys(used))
+    if is_shipping():
         write_table(shipped_file, [rows[key] for key in keys], parts)
     seconds = sum(row["seconds"] for row in rows.values())
     origins = ", ".join(f"{count} {origin}" for origin, count in {**counts, "computed": len(missing)}.items() if count)
@@ -312,65 +347,6 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
         {**cell, **rows[key]["result"], "cpu_seconds": rows[key]["seconds"]}
         for key, cell in zip(keys, cells, strict=True)
     ]
-
-
-# --- what both share ------------------------------------------------------------------------------------------------
-
-
-def _check_name(name):
-    if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise CheckpointError(f"the name {name!r} must look like 'notebook/run', of letters, digits, '_', '-' and '.'")
-
-
-def _key(settings, source):
-    try:
-        text = json.dumps(json.loads(json.dumps(settings)), sort_keys=True)  # keys that are numbers become texts first
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"settings must be plain numbers, strings, lists and dicts: {error}") from error
-    return hashlib.sha256(f"{text}{source}".encode()).hexdigest()[:16]
-
-
-def _retrained(path):
-    """Whether a retraining that a cluster has interrupted and now starts again stored this file before."""
-    since = os.environ.get("WORKBOOK_RETRAIN_SINCE")  # set by `lib.workbook.cluster` and `cluster/train.sbatch`
-    return bool(since) and path.exists() and path.stat().st_mtime >= float(since)
-
-
-def _shipping():
-    return os.environ.get("WORKBOOK_SHIP") == "1"
-
-
-def _read(path, reader, settings=None, source=None):
-    """The content of a stored file, or None with one printed line if it is damaged or, where settings and source are
-    given, holds the result of others (it is then never used).
-    """
-    if not Path(path).exists():
-        return None
-    try:
-        stored = reader(path)
-        # By its key and not by comparing: stored as JSON, a tuple has become a list.
-        found = [stored] if isinstance(stored, dict) else stored[0]
-        keys = {_key(result["settings"], result["source"]) for result in found}
-        if source is not None and keys != {_key(settings, source)}:
-            raise CheckpointError(f"{path} holds the result of other settings or code than its name says; delete it")
-        return stored
-    except KeyError as error:
-        print(f"Ignored: {_relative(path)} holds no result: it has no {error}; delete it")
-        return None
-    except CheckpointError as error:
-        print(f"Ignored: {_relative(error)}")
-        return None
-
-
-def _relative(text):
-    return str(text).replace(str(ROOT) + os.sep, "").replace(str(checkpoints_folder()) + os.sep, "checkpoints/")
-
-
-def _note_used(*files):
-    """Append the files that hold what a call has returned to the list that WORKBOOK_USED names, if it names one."""
-    if listing := os.environ.get("WORKBOOK_USED"):
-        with open(listing, "a", encoding="utf-8") as file:
-            file.writelines(f"{path.relative_to(checkpoints_folder()).as_posix()}\n" for path in files)
 
 
 def _remember(name, why, reference, rows):

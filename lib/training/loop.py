@@ -8,13 +8,13 @@ every batch (`lib.training.distributed`).
 
 import math
 import time
-from pathlib import Path
+from numbers import Integral
 
 import torch
 from tqdm.auto import tqdm
 
 from lib.storage import tensors
-from lib.training import distributed, events, probes
+from lib.training import distributed, events, probes, states
 
 
 class TrainingError(Exception):
@@ -97,19 +97,24 @@ def fit(
         `seconds` (CPU time of this training so far, all threads together).
 
     Raises:
-        TrainingError: the loss or the gradient is no longer finite, or `batches` yielded nothing.
-        CheckpointError: the state at `resume` is damaged.
-        ValueError: `epochs` or `clip` is not positive.
+        TrainingError: the loss, the gradient or a weight is no longer finite, or `batches` yielded nothing.
+        CheckpointError: the state at `resume` is damaged, or that of another model.
+        ValueError: `epochs` or `clip` is not positive; the model has no parameters, or the optimiser none of them; the
+            loss is no scalar that depends on them; `validate` returns no dict.
+        TypeError: `batches` is no function.
+        Stopped: a KeyboardInterrupt whose text says how to go on, see `lib.training.states`.
     """
-    if epochs < 1 or (clip is not None and not clip > 0):
-        raise ValueError(f"epochs must be at least 1 and clip above 0 (or None), got epochs={epochs}, clip={clip}")
-    device = next(model.parameters()).device
+    if not isinstance(epochs, Integral) or epochs < 1 or (clip is not None and not clip > 0):
+        raise ValueError(
+            f"epochs must be a whole number from 1, clip above 0 (or None); got epochs={epochs!r}, clip={clip}"
+        )
+    device = check_trainable(model, batches, optimizer)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     history, first_epoch = {}, 0
     distributed.wait()  # until the main process has stored what it trained before
-    if state := stored_state(resume):
-        history = restore(state, model, optimizer, schedule, generator)
+    if state := states.stored_state(resume):
+        history = states.restore(state, model, optimizer, schedule, generator)
         first_epoch = len(history.get("step", ()))
         if stop is not None and history and stop(history):  # the kill came after the last epoch
             epochs = first_epoch
@@ -117,14 +122,11 @@ def fit(
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
     main = distributed.is_main()  # alone writes and shows
-    summary = events.writer(log_dir) if log_dir is not None and main else None
-    for index in range(first_epoch if summary else 0):
-        events.add(summary, history, index)
 
     def validated():
         model.eval()
         with torch.no_grad():
-            return validate(model) if validate is not None and main else {}
+            return checked_numbers(validate(model)) if validate is not None and main else {}
 
     probes.begin(model, validated)
     bar = tqdm(
@@ -136,53 +138,54 @@ def fit(
         mininterval=0.5,
         disable=not (progress and main) or probes.active(),
     )
-    for epoch in bar:
-        distributed.reseed(seed, epoch)
-        model.train()
-        losses, norms = [], []
-        for batch in batches(generator):
-            batch = to_device(distributed.share(batch), device)
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(model, batch)
-            value.backward()
-            value = distributed.average(model, value, batch)
-            if clip is not None:
-                norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
-            losses.append(value.item())
-            probes.step(losses[-1])
-            if not math.isfinite(losses[-1] + sum(norms[-1:])):
-                raise TrainingError(
-                    f"step {step + 1}: loss {losses[-1]}, gradient norm {norms[-1] if norms else 'not measured'}, "
-                    f"learning rate {learning_rate(optimizer):g}; lower the rate or clip the gradient, then run again"
-                )
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            step += 1
-            if progress and step % 20 == 0:
-                shown = f"step {step}, loss {losses[-1]:.4f}, rate {learning_rate(optimizer):.2g}"
-                bar.set_postfix_str(shown, refresh=False)
-        if not losses:
-            raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
+    stoppable = states.interruptible(lambda: states.how_to_go_on(resume))
+    with stoppable, bar, events.Log(log_dir if main else None, history) as log:
+        for epoch in bar:
+            distributed.reseed(seed, epoch)
+            model.train()
+            losses, norms = [], []
+            for batch in batches(generator):
+                batch = to_device(distributed.share(batch), device)
+                optimizer.zero_grad(set_to_none=True)
+                value = loss(model, batch)
+                check_loss(value)
+                value.backward()
+                value = distributed.average(model, value, batch)
+                if clip is not None:
+                    norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
+                losses.append(value.item())
+                probes.step(losses[-1])
+                if not math.isfinite(losses[-1] + sum(norms[-1:])):
+                    raise TrainingError(
+                        f"step {step + 1}: loss {losses[-1]}, gradient norm {norms[-1] if norms else 'not measured'}, "
+                        f"learning rate {learning_rate(optimizer):g}; lower the rate or clip the gradient, then run "
+                        "again"
+                    )
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+                step += 1
+                if progress and step % 20 == 0:
+                    shown = f"step {step}, loss {losses[-1]:.4f}, rate {learning_rate(optimizer):.2g}"
+                    bar.set_postfix_str(shown, refresh=False)
+            if not losses:
+                raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
+            check_weights(model, step)
 
-        entry = {"step": step, "loss": sum(losses) / len(losses), "rate": learning_rate(optimizer)}
-        if norms:
-            entry["gradient_norm"] = sum(norms) / len(norms)
-        entry |= validated()
-        entry["seconds"] = round(before + time.process_time() - start, 3)
-        entry = distributed.agree(entry)
-        for name, number in entry.items():
-            history.setdefault(name, []).append(number)
-        probes.epoch(entry)
-        if resume is not None and main:
-            tensors.save(resume, state_of(resume, model, optimizer, schedule, generator, history))
-        if summary is not None:
-            events.add(summary, history, -1)
-        if stop is not None and stop(history):
-            break
-    bar.close()
-    if summary is not None:
-        summary.close()
+            entry = {"step": step, "loss": sum(losses) / len(losses), "rate": learning_rate(optimizer)}
+            if norms:
+                entry["gradient_norm"] = sum(norms) / len(norms)
+            entry |= validated()
+            entry["seconds"] = round(before + time.process_time() - start, 3)
+            entry = distributed.agree(entry)
+            for name, number in entry.items():
+                history.setdefault(name, []).append(number)
+            probes.epoch(entry)
+            if resume is not None and main:
+                tensors.save(resume, states.state_of(resume, model, optimizer, schedule, generator, history))
+            log.add(history, -1)
+            if stop is not None and stop(history):
+                break
     model.eval()
     return history
 
@@ -192,53 +195,46 @@ def learning_rate(optimizer):
     return optimizer.param_groups[0]["lr"]
 
 
-def stored_state(resume):
-    """The state at a path; None if there is none, or, with one printed line, if it is that of another training.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    if resume is None or not Path(resume).exists():
-        return None
-    state = tensors.load(resume)
-    if state.get("of", Path(resume).name) != Path(resume).name:
-        print(f"Ignored: {Path(resume).name} is the state of another training, {state['of']}")
-        return None
-    return state
+# --- what is refused ------------------------------------------------------------------------------------------------
 
 
-def state_of(resume, model, optimizer, schedule, generator, history):
-    """Everything that decides how the training goes on; `resume` is the path where it will lie."""
-    return {
-        "of": Path(resume).name,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": history,
-        "schedule": schedule.state_dict() if schedule is not None else None,
-        "generator": generator.get_state(),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
-    }
+def check_trainable(model, batches, *optimizers):
+    """The device of a model; raise unless it, its data and its optimisers can go into a training."""
+    parameters = {id(parameter): parameter for parameter in model.parameters()}
+    if not parameters:
+        raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train")
+    for optimizer in optimizers:
+        if not any(id(held) in parameters for group in optimizer.param_groups for held in group["params"]):
+            raise ValueError("the optimiser holds no parameter of this model: make it after the model")
+    if not callable(batches):
+        raise TypeError(
+            "`batches` must be a function that yields the batches of an epoch, such as shuffled(x, y, batch_size=32), "
+            f"not a {type(batches).__name__}"
+        )
+    return next(iter(parameters.values())).device
 
 
-def restore(state, model, optimizer, schedule, generator):
-    """Put a stored state back and return the history so far. A probe's state (`lib.training.probes`) holds no more than
-    weights and history: the rest then stays as at the beginning, but for the schedule, which moves on to its step.
-    """
-    model.load_state_dict(state["model"])
-    history = state["history"]
-    if "optimizer" not in state:
-        for _ in range(history["step"][-1] if history and schedule is not None else 0):
-            schedule.step()
-        return history
-    optimizer.load_state_dict(state["optimizer"])
-    if schedule is not None:
-        schedule.load_state_dict(state["schedule"])
-    generator.set_state(state["generator"])
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    if state["mps"] is not None and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(state["mps"])
-    return history
+def check_loss(value):
+    """Raise ValueError unless a loss is a scalar that depends on the model."""
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        got = f"a tensor {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+        raise ValueError(f"the loss must be one number, a scalar tensor, got {got}: use .mean()")
+    if not value.requires_grad:
+        raise ValueError("the loss depends on no parameter that can be trained: is the model frozen, or detached?")
+
+
+def check_weights(model, step):
+    """Raise TrainingError if a step has made a weight infinite or not a number: nothing of it is stored then."""
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if value.isnan().any() or (value.requires_grad and value.isinf().any()):  # a buffer may be a mask of -inf
+            raise TrainingError(
+                f"step {step}: {name} is no longer finite, although the loss was; lower the learning rate or clip the "
+                "gradient, then run again"
+            )
+
+
+def checked_numbers(validated):
+    """What a validation returned; raise ValueError unless it is a dict."""
+    if not isinstance(validated, dict):
+        raise ValueError(f"`validate` must return a dict of numbers, got a {type(validated).__name__}")
+    return validated

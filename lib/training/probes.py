@@ -127,7 +127,7 @@ def replay(build, train, wanted, weights=None, history=None):
         warnings.simplefilter("ignore")  # a schedule that is moved on without optimiser steps
         resume = Path(folder, "state")
         if weights is not None:
-            tensors.save(resume, {"model": weights, "history": history or {}})
+            tensors.save(resume, {"of": resume.name, "model": weights, "history": history or {}})
         model = build()
         _replay = wanted
         try:

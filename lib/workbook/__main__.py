@@ -1,10 +1,15 @@
 """`python -m lib.workbook`."""
 
-import signal
 import sys
 
-from lib.workbook.command_line import main
+from lib.workbook.processes import stop_once
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it stops like by Ctrl+C: kernel first
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # an arrow that a terminal's encoding lacks ends no training
+    stop_once()
+    try:
+        from lib.workbook.command_line import main  # takes a while
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(main())

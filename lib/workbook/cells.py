@@ -9,11 +9,9 @@ lies in `checkpoints/local/` like that of any other run; the next `make report` 
 import contextlib
 import os
 
-import nbformat
-
 from lib.storage.paths import checkpoints_folder, exports_folder
 from lib.training import checkpoints, distributed
-from lib.workbook.notebooks import cell_tags
+from lib.workbook.notebooks import cell_tags, read
 
 
 def train(path, profile="cpu", values=None):
@@ -34,10 +32,11 @@ def train(path, profile="cpu", values=None):
     os.environ["WORKBOOK_CHECKPOINTS"] = str(checkpoints_folder().resolve())
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # nobody's history file
     shell.reset(new_session=False)  # nothing of the notebook before
+    shell.set_custom_exc((KeyboardInterrupt,), lambda *_, **__: None)  # no traceback of what was asked for
     checkpoints.RECORDS.clear()
     quiet = contextlib.nullcontext() if distributed.is_main() else capture_output()
     with contextlib.chdir(path.parent), quiet:
-        for number, cell in enumerate(nbformat.read(path, 4).cells, 1):
+        for number, cell in enumerate(read(path).cells, 1):
             if cell.cell_type != "code":
                 continue
             with capture_output(stdout=False, stderr=False):

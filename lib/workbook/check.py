@@ -8,7 +8,7 @@ import nbformat
 from lib.storage.paths import ROOT
 from lib.workbook import glossary, reading
 from lib.workbook.contents import contents
-from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags
+from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read
 from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
@@ -58,7 +58,7 @@ def folding(cell):
 
 def problems(path):
     """What keeps a notebook from being committed, one line each."""
-    nb, found = nbformat.read(path, 4), []
+    nb, found = read(path), []
     if path.stat().st_size > MAX_NOTEBOOK_BYTES:
         found.append(
             f"{path.stat().st_size / 1e6:.1f} MB; at most {MAX_NOTEBOOK_BYTES / 1e6} MB: make its figures smaller"
@@ -140,7 +140,7 @@ def print_counts(paths):
     """Print for each notebook how much code and prose a reader meets; a ! marks what is beyond the measures."""
     print("    lines in sight  shown  words/line  longest cell  longest source  core minutes  deeper")
     for path in paths:
-        nb = nbformat.read(path, 4)
+        nb = read(path)
         counts, (core, deeper) = reading.counts(nb), reading.minutes(nb)
         words = f"{counts.words / max(counts.lines, 1):.1f}"
         values = [counts.lines, counts.shown, words, counts.longest_cell, counts.longest_shown, round(core)]

@@ -7,8 +7,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import nbformat
-
 from lib.workbook import check, notebooks, run, ship
 from lib.workbook.notebooks import PROFILES, UsageError
 
@@ -36,10 +34,10 @@ def main(arguments=None):
 
 def _list(args):
     for path in notebooks.paths(args.only):
-        nb = nbformat.read(path, 4)
-        print(f"{path.name[:2]}  {notebooks.title(nb)}")
-        for name, value in notebooks.default_parameters(nb).items():
-            print(f"      {name} = {value}")
+        known = notebooks.default_parameters(path)
+        print(f"{path.name[:2]}  {notebooks.title(notebooks.read(path))}")
+        for name, parameter in known.items():
+            print(f"      {name} = {parameter.source}")
     return 0
 
 
@@ -104,14 +102,14 @@ def _submission(args):
 def _export(args):
     if args.target.suffix not in (".pdf", ".html"):
         raise UsageError(f"{args.target} must end in .pdf or .html")
-    if not args.notebook.is_file():
-        raise UsageError(f"there is no notebook {args.notebook}")
+    notebooks.read(args.notebook)
     from lib.workbook.export import ExportError
 
     try:
         run.export(args.notebook, args.target)
-    except (OSError, ValueError, ExportError) as error:  # ValueError: the file is no notebook
-        raise UsageError(f"{args.target} was not written: {error}") from error
+    except Exception as error:  # damaged outputs and pictures raise nearly anything
+        reason = str(error) if isinstance(error, (OSError, ExportError)) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"{args.target} was not written: {reason}") from error
     return 0
 
 

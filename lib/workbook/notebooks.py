@@ -1,13 +1,15 @@
 """What there is: the notebooks, their titles and parameters, and the profiles that set these."""
 
-import ast
+import os
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
 import yaml
 
 from lib.storage.paths import ROOT
+from lib.workbook.values import parameters_of
 
 FOLDER = ROOT / "notebooks"
 PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
@@ -27,19 +29,46 @@ def short(path):
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
+def read(path):
+    """A notebook, in today's format.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or it is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cells without ids get some
+            nb = nbformat.read(path, 4, capture_validation_error=(found := {}))
+        reason = getattr(found.get("ValidationError"), "message", "")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except Exception as error:  # what is no notebook can raise nearly anything
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        remedy = f"; the committed one returns with `git checkout {short(path)}`" if Path(path).parent == FOLDER else ""
+        raise UsageError(f"{short(path)} is no notebook that can be read: {' '.join(reason.split())[:150]}{remedy}")
+    return nb
+
+
 def paths(only=None):
     """Paths of the notebooks, all or those whose numbers are listed ("01,02").
 
     Raises:
-        UsageError: a number without a notebook.
+        UsageError: a number without a notebook, or with two.
     """
-    found = {path.name[:2]: path for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))}
-    if only is None:
-        return list(found.values())
-    wanted = [number.strip().zfill(2) for number in str(only).split(",") if number.strip()]
-    if unknown := [number for number in wanted if number not in found] or (not wanted and ["(none)"]):
+    found = {}
+    for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
+        found.setdefault(path.name[:2], []).append(path)
+    wanted = sorted(found) if only is None else [one.strip().zfill(2) for one in str(only).split(",") if one.strip()]
+    if unknown := [number for number in wanted if number not in found] or (not wanted and only and ["(none)"]):
         raise UsageError(f"no notebook {', '.join(unknown)}; there are {', '.join(found)}")
-    return [found[number] for number in sorted(set(wanted))]
+    for number in wanted:
+        if len(found[number]) > 1:
+            names = " and ".join(path.name for path in found[number])
+            raise UsageError(f"{names} have one number: rename one, to begin with another number or with a letter")
+    return [found[number][0] for number in sorted(set(wanted))]
 
 
 def cell_tags(cell):
@@ -54,71 +83,94 @@ def title(nb):
     return match.group(1).strip() if match else "untitled"
 
 
-def default_parameters(nb):
-    """Names and source of the values in the cell tagged `parameters`."""
-    cells = [cell for cell in nb.cells if "parameters" in cell_tags(cell)]
-    return {
-        target.id: ast.unparse(node.value)
-        for node in (ast.parse(cells[0].source).body if cells else [])
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name)
-    }
+def default_parameters(path):
+    """What can be set in a notebook, in the cell tagged `parameters`: {name: `lib.workbook.values.Parameter`}.
+
+    Raises:
+        UsageError: it cannot be read, or that cell is no Python.
+    """
+    cells = [cell for cell in read(path).cells if "parameters" in cell_tags(cell)]
+    try:
+        return parameters_of(cells[0].source) if cells else {}
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else type(error).__name__
+        raise UsageError(f"{short(path)}: the cell tagged `parameters` is no Python ({reason})") from error
 
 
 def parameters(path, profile, retrain=None, extra=()):
     """The values that papermill sets in a notebook: the profile's, then RETRAIN, then those given by hand.
 
     Raises:
-        UsageError: an unknown profile, a parameter that the notebook does not have, or a value that is no YAML.
+        UsageError: an unknown or damaged profile, a parameter that the notebook does not have, or a value that it
+            cannot use.
     """
-    if profile not in PROFILES:
-        raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
-    values = {}
-    if profile != "cpu":
-        values |= (yaml.safe_load((FOLDER / "profiles" / f"{profile}.yaml").read_text("utf-8")) or {}).get(
-            path.stem
-        ) or {}
+    known, given = default_parameters(path), _profile(path, profile)
+    given = {name: known[name].settled(value) if name in known else value for name, value in given.items()}
     if retrain is not None:
         if retrain not in RETRAIN:
             raise UsageError(f"no RETRAIN={retrain}; use 1 (the headline models) or all (the sweeps too)")
-        values["retrain"] = RETRAIN[retrain]
+        given["retrain"] = RETRAIN[retrain]
     for assignment in extra:
-        name, equals, value = assignment.partition("=")
+        name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"-p wants name=value, got {assignment!r}")
-        values[name.strip()] = _parsed(name.strip(), value)
-    for name, value in values.items():
-        if not _can_be_written(value):
-            raise _not_plain(name, value)
-    known = default_parameters(nbformat.read(path, 4))
-    if unknown := sorted(set(values) - set(known)):
+        name = name.strip()
+        given[name] = _placed(path, name, known[name], known[name].read(text)) if name in known else text
+    if unknown := sorted(map(str, {*given} - {*known})):
         raise UsageError(f"{path.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
-    return values
+    for name, value in given.items():
+        usable = known[name].takes(value) or (name, value) == ("retrain", RETRAIN.get(retrain))
+        if not usable or not _can_be_written(value):
+            raise UsageError(f"{path.name}: {name} wants {known[name].wanted()}; got {repr(value)[:100]}")
+    return given
 
 
-def _parsed(name, text):
+def _profile(path, profile):
+    """What a profile sets in a notebook: {name: value}."""
+    if profile not in PROFILES:
+        raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    if profile == "cpu":
+        return {}
+    file = FOLDER / "profiles" / f"{profile}.yaml"
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):  # a value that contains itself
-            raise _not_plain(name, text)
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-        raise _not_plain(name, text) from error
+        return {**((yaml.safe_load(file.read_text("utf-8")) or {}).get(path.stem) or {})}
+    except OSError as error:
+        raise UsageError(f"{short(file)} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{short(file)} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    except (AttributeError, TypeError) as error:
+        raise UsageError(f"{short(file)} must map the notebooks' names to mappings of parameters to values") from error
 
 
-def _not_plain(name, value):
-    return UsageError(
-        f"the value of {name!r} is no plain value: {str(value)[:100]!r}; plain are numbers, texts, true, false, null, "
-        "and lists and mappings of them"
-    )
+def _placed(path, name, parameter, value):
+    """A typed value of a parameter; the path of a file leads from the notebook's folder to where it was meant.
+
+    Raises:
+        UsageError: there is no such file or folder, neither where the command was typed nor beside the notebook.
+    """
+    if not parameter.is_path() or not value or parameter.names(value):
+        return value
+    typed = Path(os.path.expanduser(value))
+    here = Path.cwd() / typed
+    if os.path.exists(here):
+        within = not typed.is_absolute() and here.is_relative_to(path.parent.parent)
+        return Path(os.path.relpath(here, path.parent) if within else here).as_posix()
+    if os.path.exists(path.parent / typed) or "any text" in parameter.comment:
+        return value
+    names = [parameter.default, *re.findall(r'"([^"]*)"', parameter.comment)]
+    known = ", ".join(dict.fromkeys(filter(None, names)))
+    places = f"looked for in {Path.cwd()} and in {path.parent}" + f"; it also takes {known}" * bool(known)
+    raise UsageError(f"{path.name}: {name}: there is no file or folder {value[:200]!r}; {places}")
 
 
 def _can_be_written(value):
     """Whether papermill can write this value into a notebook. It does not escape what stands in others: a date, a set
-    or the bytes of YAML's `!!binary` might end as code.
+    or bytes might end as code.
     """
     if isinstance(value, list):
         return all(map(_can_be_written, value))
     if isinstance(value, dict):
         return all(isinstance(key, str) and _can_be_written(item) for key, item in value.items())
-    return value is None or isinstance(value, (bool, int, float, str))
+    if isinstance(value, str):
+        return not re.search("[\ud800-\udfff]", value)  # halves of characters, which no file can hold
+    return value is None or isinstance(value, (bool, int, float))

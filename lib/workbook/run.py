@@ -1,21 +1,42 @@
 """Run notebooks headless and export them: one by one or side by side, with a printed line for each."""
 
+import contextlib
+import logging
 import os
+import socket
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
-from multiprocessing import get_context
+from typing import NamedTuple
 
 import nbformat
 
 from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
-from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, short, title
+from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read, short, title
+from lib.workbook.processes import side_by_side
 from lib.workbook.tries import TRIED, with_tries
 
 FORMATS = ("pdf", "html", "none")
 USED = "checkpoints.txt"  # beside an executed copy: the files in `checkpoints/` that it loaded or wrote
+KILLED = (
+    "was killed, as systems do when memory runs out: close other programs, run one notebook at a time, or set smaller "
+    "values; README.md tells how much memory each notebook needs"
+)
+
+
+class Outcome(NamedTuple):
+    """What a run has come to.
+
+    Attributes:
+        problem: what went wrong, in one line; empty if nothing did.
+        nb: the notebook as it ran, if all went well. used: names of the files in the store of checkpoints, relative to
+            it, that it loaded or wrote. Both are read while no other run can write there.
+    """
+
+    seconds: float
+    problem: str
+    nb: nbformat.NotebookNode | None = None
+    used: tuple[str, ...] = ()
 
 
 def executed_copy(path):
@@ -51,17 +72,43 @@ def _about(path, nb, profile, seconds, authors, date):
     return about | ({"authors": authors} if authors else {}) | ({"date": date} if date else {})
 
 
-def _failure(error, nb):
-    """Name the cell and the error of a failed run in one line."""
-    own = [cell for cell in nb.cells if not PAPERMILL_TAGS & cell_tags(cell)]
-    for number, cell in enumerate(own, 1):
+def _own_cells(nb):
+    """The cells of an executed copy that are the notebook's own, with their numbers."""
+    return [*enumerate((cell for cell in nb.cells if not PAPERMILL_TAGS & cell_tags(cell)), 1)]
+
+
+def _named(number, cell):
+    lines = [line.strip() for line in cell.source.splitlines()]
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    where = f"what cell {cell.metadata[TRIED]} asks to try" if TRIED in cell.metadata else f"cell {number}"
+    return f"{where} ({first[:60]})"
+
+
+def _failed_cell(cells):
+    """Name the first cell that failed, and its error, in one line; empty if none did."""
+    for number, cell in cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                lines = [line.strip() for line in cell.source.splitlines()]
-                first = next((line for line in lines if line and not line.startswith("#")), "")
-                where = f"what cell {cell.metadata[TRIED]} asks to try" if TRIED in cell.metadata else f"cell {number}"
-                return f"{where} ({first[:60]}): {output.ename}: {output.evalue.strip()[:500]}"
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+                ended = "what follows was not run" if output.ename == "SystemExit" else ""
+                return f"{_named(number, cell)}: {output.ename}: {output.evalue.strip()[:500] or ended}"
+    return ""
+
+
+def _failure(error, copy):
+    """Say in one line why a run failed that left this copy."""
+    from nbclient.exceptions import DeadKernelError
+
+    if isinstance(error, UsageError):
+        return str(error)
+    try:
+        cells = _own_cells(nbformat.read(copy, 4))
+    except (OSError, ValueError, nbformat.ValidationError):  # not there, or cut off by a full disk
+        cells = []
+    if isinstance(error, DeadKernelError):
+        begun = [(number, cell) for number, cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+        return f"{_named(*begun[-1]) if begun else 'before its first cell'}: its process {KILLED}"
+    last = [line for line in str(error).splitlines() if line.strip()][-1:]
+    return _failed_cell(cells) or f"{type(error).__name__}: {''.join(last).strip()}"
 
 
 def _literal(path):
@@ -77,65 +124,104 @@ def _unwritable(folder, error):
     )
 
 
+@contextlib.contextmanager
+def _alone(folder):
+    """Keep other runs out of a folder; the lock ends with this process, however that ends.
+
+    Raises:
+        UsageError: another run is in it; the message says whose.
+    """
+    with open(folder / ".running", "a+", encoding="utf-8") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                file.seek(1 << 20)  # a byte that nobody reads, since a locked one cannot be read
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            holder = file.read().strip() or "another run"
+            raise UsageError(f"it is being run already, by {holder}: wait for that, or end it") from error
+        except OSError:  # a file system that knows no locks
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M')}")
+        file.flush()
+        yield
+
+
 def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None, tries=False):
     """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
 
     With `tries` the changes that the notebook asks its reader to try are made after its own cells, in the same kernel.
 
     Returns:
-        (seconds, problem): the problem is empty if everything went well. A failed run leaves the partly executed copy
-        and no report, not even that of an earlier run, which would be taken for this one's.
+        Outcome. A failed run leaves the partly executed copy and no report, not even that of an earlier run in the same
+        format, which would be taken for this one's.
     """
-    import papermill
-
-    exports = exports_folder()
-    copy = executed_copy(path)
-    reports = [exports / f"{path.stem}.{kind}" for kind in ("pdf", "html")]
+    start = time.perf_counter()
+    copy, report = executed_copy(path), produced(path, form)
     used = copy.with_name(USED)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        for old in (copy, used, *reports):
-            old.unlink(missing_ok=True)
+        with _alone(copy.parent):
+            for old in (copy, used, report):
+                old.unlink(missing_ok=True)
+            try:
+                nb = _executed(path, copy, profile, values, threads, tries)
+                nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
+                nbformat.write(nb, copy)
+                if form != "none":
+                    export(copy, report)
+                names = used.read_text("utf-8").splitlines() if used.exists() else []
+                return Outcome(time.perf_counter() - start, "", nb, tuple(names))
+            except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
+                if report != copy:
+                    report.unlink(missing_ok=True)
+                problem = _unwritable(exports_folder(), error) if isinstance(error, OSError) else _failure(error, copy)
+    except UsageError as error:
+        return Outcome(0.0, str(error))
     except OSError as error:
-        return 0.0, _unwritable(copy.parent, error)
+        problem = _unwritable(copy.parent, error)
+    return Outcome(time.perf_counter() - start, problem)
+
+
+def _executed(path, copy, profile, values, threads, tries):
+    """Execute a notebook into `copy`; returns it. Raises UsageError, naming the cell, and papermill's own errors."""
+    import papermill
+
     environment = {
         "WORKBOOK_PROFILE": profile,
         "PYTHONPATH": str(ROOT),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "WORKBOOK_EXPORTS": str(exports.resolve()),
+        "WORKBOOK_EXPORTS": str(exports_folder().resolve()),
         "WORKBOOK_CHECKPOINTS": str(checkpoints_folder().resolve()),
-        "WORKBOOK_USED": str(used.resolve()),
+        "WORKBOOK_USED": str(copy.with_name(USED).resolve()),
     }
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     os.environ.update(environment)  # the kernel inherits it
-    start = time.perf_counter()
-    try:
-        papermill.execute_notebook(
-            with_tries(nbformat.read(path, 4)) if tries else _literal(path),
-            _literal(copy),
-            values or {},
-            cwd=path.parent,
-            progress_bar=False,
-            kernel_name="python3",
-            language="python",
-            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: its warnings would stand among our lines
-        )
-        nb = nbformat.read(copy, 4)
-        nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
-        nbformat.write(nb, copy)
-        if form != "none":
-            export(copy, produced(path, form))
-    except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
-        for unfinished in reports:
-            unfinished.unlink(missing_ok=True)
-        try:
-            nb = nbformat.read(copy, 4)
-        except (OSError, ValueError, nbformat.ValidationError):  # not there, or cut off by a full disk
-            nb = nbformat.v4.new_notebook()
-        problem = _unwritable(exports, error) if isinstance(error, OSError) else _failure(error, nb)
-        return time.perf_counter() - start, problem
-    return time.perf_counter() - start, ""
+    # Of a dead kernel our own line tells; a stopped one would show a traceback of its sockets.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    nb = read(path)
+    papermill.execute_notebook(
+        with_tries(nb) if tries else nb,
+        _literal(copy),
+        values or {},
+        cwd=path.parent,
+        progress_bar=False,
+        kernel_name="python3",
+        language="python",
+        extra_arguments=["--IPKernelApp.log_level=50"],
+    )
+    nb = nbformat.read(copy, 4)
+    if problem := _failed_cell(_own_cells(nb)):  # sys.exit() is no error to papermill
+        raise UsageError(problem)
+    return nb
 
 
 def export(source, target):
@@ -145,34 +231,23 @@ def export(source, target):
     {".pdf": export_pdf, ".html": export_html}[target.suffix](source, target)
 
 
-def _side_by_side(jobs, workers):
-    """Yield (job, result of `run`) for jobs given as its keyword arguments; several workers run them side by side."""
-    if workers == 1:
-        for job in jobs:
-            yield job, run(**job)
-        return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [(job, pool.submit(run, **job, threads=threads)) for job in jobs]
-        for job, future in futures:
-            try:
-                yield job, future.result()
-            except BrokenProcessPool:
-                yield job, (0.0, "its process was killed (out of memory?)")
-
-
 def run_all(jobs, workers):
-    """Run all jobs with one printed line each; the paths of those that went well."""
-    good = []
+    """Run all jobs with one printed line each; {path: Outcome} of those that went well.
+
+    Raises:
+        UsageError: a notebook cannot be read; nothing has run then.
+    """
+    good, titles = {}, {job["path"]: title(read(job["path"])) for job in jobs}
     print(f"Running {len(jobs)} of the notebooks, {min(workers, len(jobs))} at a time …", flush=True)
-    for job, (seconds, problem) in _side_by_side(jobs, workers):
+    for job, outcome, seconds in side_by_side(run, jobs, workers):
         path, form = job["path"], job["form"]
-        copy = executed_copy(path)
-        if problem:
-            where = f"\n    the partly executed copy is {short(copy)}" if copy.exists() else ""
-            result = f"FAILED: {problem}{where}"
+        copy, outcome = executed_copy(path), outcome or Outcome(seconds, f"its process {KILLED}")
+        if outcome.problem:
+            own = outcome.seconds and copy.exists()  # not that of another run
+            where = f"\n    the partly executed copy is {short(copy)}" if own else ""
+            result = f"FAILED: {outcome.problem}{where}"
         else:
-            good.append(path)
+            good[path] = outcome
             result = f"ok, {short(produced(path, form))}"
-        print(f"{path.name[:2]}  {title(nbformat.read(path, 4))}  {seconds:.0f} s  {result}", flush=True)
+        print(f"{path.name[:2]}  {titles[path]}  {outcome.seconds:.0f} s  {result}", flush=True)
     return good

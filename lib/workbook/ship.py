@@ -1,7 +1,7 @@
 """Make what was trained the results that ship, and keep the outputs of the notebooks that show them."""
 
 import os
-import time
+from pathlib import PurePosixPath
 
 import nbformat
 
@@ -10,25 +10,41 @@ from lib.storage.paths import checkpoints_folder
 from lib.workbook.check import clean
 from lib.workbook.contents import refresh
 from lib.workbook.notebooks import UsageError
-from lib.workbook.run import executed_copy, run_all
+from lib.workbook.run import run_all
 
 
 def ship(paths, workers):
     """Run the notebooks as they stand, keep the results they ask for in `checkpoints/` and write their outputs back.
 
-    Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. Returns the paths that went well.
+    Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. A notebook that was changed while
+    it ran is left alone. Returns the paths that went well.
+
+    Raises:
+        UsageError: a notebook cannot be read or written.
     """
-    os.environ["WORKBOOK_SHIP"] = "1"  # then what is loaded is copied into the shipped store, or touched there
-    start = time.time()
+    os.environ["WORKBOOK_SHIP"] = "1"  # then what is loaded or trained is in the shipped store too
+    before = {path: path.read_bytes() for path in paths if path.is_file()}
+    shipped = []
     good = run_all([{"path": path, "form": "none"} for path in paths], workers)
-    for path in good:
-        nb = clean(nbformat.read(executed_copy(path), 4))
+    for path, outcome in good.items():
+        nb = clean(outcome.nb)
         refresh(nb)
+        if path.read_bytes() != before[path]:
+            print(f"{path.name} was changed while it ran, and stays as it is: ship it again", flush=True)
+            continue
         try:
             write_atomically(path, f"{nbformat.writes(nb)}\n".encode())
         except CheckpointError as error:
             raise UsageError(str(error)) from error
+        asked_for = {checkpoints_folder() / _shipped(name) for name in outcome.used}
         for file in (checkpoints_folder() / path.stem).glob("*"):
-            if file.stat().st_mtime < start - 2:  # two seconds: the coarsest clock of a file system in use
+            if file not in asked_for and file.is_file():
                 file.unlink()
-    return good
+        shipped.append(path)
+    return shipped
+
+
+def _shipped(name):
+    """Where a result ships that was used under this name: local/NAME/run/KEY.json as NAME/run.json."""
+    place = PurePosixPath(name)
+    return f"{place.parent.relative_to('local')}{place.suffix}" if place.parts[0] == "local" else name

@@ -30,7 +30,11 @@ def with_tries(nb):
     """
     nb = copy.deepcopy(nb)
     for index in [index for index, cell in enumerate(nb.cells) if TRY in cell_tags(cell)]:
-        for source in _sources(nb, index):
+        try:
+            sources = _sources(nb, index)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"cell {index + 1}: metadata `try` cannot be understood: {error}") from error
+        for source in sources:
             nb.cells.append(new_code_cell(source, metadata={"tags": [TRIED], TRIED: index + 1}))
     return nb
 

@@ -1,5 +1,6 @@
 """Text: what is read, encoded, stored and cut into batches comes back as it was."""
 
+import gzip
 import hashlib
 
 import numpy as np
@@ -46,15 +47,40 @@ def test_windows_line_ends_and_byte_order_mark_disappear(tmp_path, encoded):
     assert read_text(file_with(tmp_path, encoded)) == SAMPLE
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_windows_calls_unicode_and_gzipped_texts_are_read(tmp_path, encoding, pack):
+    assert read_text(file_with(tmp_path, pack(SAMPLE.replace("\n", "\r\n").encode(encoding)))) == SAMPLE
+
+
+def test_the_home_folder_may_be_abbreviated(path, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    monkeypatch.setenv("USERPROFILE", str(path.parent))
+    assert read_text("~/text.txt") == SAMPLE
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_huge_file_is_refused_without_being_read_whole(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(module, "MAX_BYTES", 2000)
+    assert len(read_text(file_with(tmp_path, pack(b"x" * 2000)))) == 2000
+    with pytest.raises(ValueError, match="larger than 0.002 MB: give a part"):
+        read_text(file_with(tmp_path, pack(b"x" * 2001)))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read .*strange.txt.*tinyshakespeare"),
+        (None, "cannot read /.*strange.txt: there is no such file; .*tinyshakespeare"),
         (b"", "strange.txt is empty: at least 1000"),
         (b"short", "strange.txt has only 5 characters: at least 1000"),
         (SAMPLE.encode("latin-1", "replace"), "not UTF-8 text .byte 24 is 0xc4.*save it as UTF-8"),
+        (b"%PDF-1.7\n%\xe2\xe3" + bytes(2000), "not UTF-8 text .*of a PDF, a Word file .* save the text"),
+        (SAMPLE.encode("utf-16")[:-1], "not UTF-16 text"),
+        (("plain " * 300).encode("utf-16-le"), "no text file, it has characters of value 0: save"),
+        (gzip.compress(SAMPLE.encode())[:60], "cannot read .*strange.txt: .*end"),
+        (b"\x1f\x8b" + bytes(50), "cannot read .*strange.txt: "),
     ],
-    ids=["missing", "empty", "short", "latin-1"],
+    ids=["missing", "empty", "short", "latin-1", "pdf", "cut utf-16", "utf-16 without a mark", "cut gzip", "no gzip"],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, content, message):
     file = tmp_path / "strange.txt"
@@ -65,7 +91,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, content, 
 
 
 def test_a_folder_is_no_text(tmp_path):
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="cannot read .*: this is a folder"):
         read_text(tmp_path)
 
 

@@ -1,14 +1,26 @@
 """Densities in the plane: standardised, reproducible, and exact where they say so."""
 
 import math
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lib.datasets import densities
-from lib.datasets.densities import KNOWN, MIXTURES, NAMES, entropy, from_image, from_text, log_density, sample, score
+from lib.datasets import densities, pictures
+from lib.datasets.densities import (
+    KNOWN,
+    MIXTURES,
+    NAMES,
+    entropy,
+    from_image,
+    from_text,
+    is_path,
+    log_density,
+    sample,
+    score,
+)
 
 ALL = (*NAMES, "letters")
 EXACT = (*KNOWN, "letters")
@@ -164,6 +176,54 @@ def test_text_reads_from_left_to_right_and_may_have_lines():
     assert dark[-dark.shape[0] // 6 :].mean() > 2 * dark[: dark.shape[0] // 6].mean(), "with its foot at the bottom"
 
 
+@pytest.mark.parametrize("name", ["i.tiff", "i.jfif", "~/i.tiff", "drawing"])
+def test_what_a_reader_names_is_a_picture_if_there_is_one(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    picture = np.full((16, 16), 255, np.uint8)
+    picture[:, 8:] = 0
+    kind = "JPEG" if name.endswith("jfif") else "TIFF"
+    Image.fromarray(picture).save(tmp_path / name.removeprefix("~/"), kind, quality=95)
+    assert is_path(name)
+    assert from_image(name).dark.equal(torch.from_numpy(picture < 128))
+
+
+@pytest.mark.parametrize("text", ["2D", "3.14", "Mr. X", "Oh…", "é!", "v1.0", "Ada\nLovelace"])
+def test_what_looks_like_no_path_is_a_text(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not is_path(text)
+
+
+@pytest.mark.parametrize("path", ["x.tiff", "~/no.png", "../drawing", "C:\\drawing", "x.heic"])
+def test_what_looks_like_a_path_is_one_even_if_there_is_no_file(path):
+    assert is_path(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_fine_grey_levels_are_not_all_black_or_white(dtype, tmp_path):
+    picture = np.full((8, 8), 1.0 if dtype == np.float32 else 65535, dtype)
+    picture[2:4, 2:6] = picture[0, 0] * 0.3
+    Image.fromarray(picture).save(tmp_path / "fine.tif")
+    assert int(from_image(tmp_path / "fine.tif").dark.sum()) == 8
+
+
+@pytest.mark.parametrize("name", ["e.png", "e.eps"])
+def test_a_picture_of_another_format_starts_no_program(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EOF\n")
+    with pytest.raises(ValueError, match="no picture can be read"):
+        from_image(tmp_path / name)
+
+
+def test_an_absurdly_large_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    Image.new("1", (300, 200)).save(tmp_path / "large.png")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 59_999)
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match="300 × 200 pixels are more than"):
+        from_image(tmp_path / "large.png")
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 BAD = {
@@ -180,8 +240,22 @@ BAD = {
     "a picture of no pixels": (lambda: from_image(np.zeros((0, 4), np.uint8)), r"at least one pixel, got \(0, 4\)"),
     "a picture of four channels": (lambda: from_image(np.zeros((4, 4, 4))), r"\(4, 4, 4\)"),
     "grey levels above 1": (lambda: from_image(np.full((4, 4), 7.0)), "0 to 1, got float64: rescale"),
-    "a missing picture": (lambda: from_image("no_such_picture.png"), "no_such_picture.png.*check the path"),
+    "a missing picture": (
+        lambda: from_image("no_such_picture.png"),
+        "there is no picture .*no_such_picture.png.*check the path",
+    ),
     "an empty text": (lambda: from_text(" \n"), "visible character"),
+    "a long text": (lambda: from_text("word " * 50), "at most 60 of them.*'word word word word ' of 250"),
+    "a script that the font lacks": (
+        lambda: from_text("Ada 王小明"),
+        "font .* has no '小', '明', '王': .*a picture of it",
+    ),
+    "a path of nothing": (
+        lambda: from_image("nowhere/drawing.tiff"),
+        "no picture /.*nowhere.drawing.tiff: check the path",
+    ),
+    "a name of nothing": (lambda: from_image("drawing.heic"), "no picture .*drawing.heic: check the path"),
+    "a path at home": (lambda: from_image("~/no_such_drawing"), r"no picture /[^~]*/no_such_drawing: check the path"),
     "a tiny text": (lambda: from_text("A", size=3), "size 3"),
 }
 
@@ -197,7 +271,7 @@ def test_bad_arguments_are_named(what):
 def test_damaged_pictures_are_named(content, tmp_path):
     path = tmp_path / "drawing.png"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="no picture can be read from .*drawing.png.*PNG or JPEG"):
+    with pytest.raises(ValueError, match="no picture can be read from .*drawing.png.*give one of .*.jpeg"):
         from_image(path)
 
 

@@ -72,9 +72,17 @@ def test_other_spellings_and_a_gzipped_file_without_the_ending_are_read(tmp_path
 
 def test_files_of_different_folders_are_not_mixed(tmp_path):
     other = contents(seed=1)
-    write(tmp_path / "named", {name: contents()[name] for name in NAMES[:3]})
-    write(tmp_path / "root" / "data", other)
+    write(tmp_path / "root" / "data", {name: contents()[name] for name in NAMES[:3]})
+    write(tmp_path / "root" / "data" / "MNIST" / "raw", other)
     assert load_digits().test_images.numpy().tobytes() == other[NAMES[2]][16:], "labels would belong to other images"
+
+
+@pytest.mark.parametrize("lacking", NAMES)
+def test_a_part_of_a_set_of_ones_own_is_an_error_and_not_another_set(tmp_path, lacking):
+    write(tmp_path / "root" / "data" / "MNIST" / "raw", contents())
+    write(tmp_path / "named", {name: contents(seed=1)[name] for name in NAMES if name != lacking}, packed=True)
+    with pytest.raises(ValueError, match=f"named holds a part of MNIST: put {lacking} there too"):
+        load_digits()
 
 
 def test_what_lies_in_the_named_folder_wins(tmp_path):

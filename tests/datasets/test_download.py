@@ -14,6 +14,10 @@ def test_the_folder_can_be_moved(monkeypatch, tmp_path):
     assert downloads_folder() == ROOT / "data" / "downloads"
     monkeypatch.setenv("WORKBOOK_DATA", str(tmp_path))
     assert downloads_folder() == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("WORKBOOK_DATA", "~/data")
+    assert downloads_folder() == tmp_path / "data"
 
 
 @pytest.mark.parametrize(

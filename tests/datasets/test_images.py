@@ -79,13 +79,17 @@ def test_pictures_come_in_natural_order_through_all_folders(tmp_path, source):
     assert colours_of(images) == COLOURS
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "MPO", "jfif", "pgm"])
 def test_kinds_of_files(tmp_path, kind):
     image = photograph(60, 60)
-    as_folder(tmp_path / "in", {f"1.{kind.lower()}": packed(image, kind), f"2.{kind}": packed(image, kind)})
+    image = image.convert("L").convert("RGB") if kind == "pgm" else image
+    content = packed(image.convert("L") if kind == "pgm" else image, {"jfif": "JPEG", "pgm": "PPM"}.get(kind, kind))
+    as_folder(tmp_path / "in", {f"1.{kind.lower()}": content, f"2.{kind.upper()}": content})
     images = load_images(tmp_path / "in", (60, 60), min_images=2, **QUIET)
     expected = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    assert (images.int() - expected.int()).abs().float().mean() < (0.01 if kind in ("PNG", "BMP", "TIFF") else 4)
+    assert (images.int() - expected.int()).abs().float().mean() < (
+        0.01 if kind in ("PNG", "BMP", "TIFF", "PPM", "pgm") else 4
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA", "I;16"])
@@ -94,6 +98,46 @@ def test_pictures_of_every_mode_become_red_green_and_blue(tmp_path, mode):
     image = Image.fromarray(np.full((8, 8), 65535, np.uint16)) if mode == "I;16" else white.convert(mode)
     as_folder(tmp_path / "in", {"1.tif": packed(image, "TIFF" if mode != "P" else "PNG")})
     assert (load_images(tmp_path / "in", (8, 8), min_images=1, **QUIET) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [(np.uint16, 65535), (np.int32, 65535), (np.int32, 2**31 - 1), (np.float32, 1), (np.float32, 255)]
+    + [(np.float32, 65535), (np.float32, 1e6)],
+)
+def test_fine_grey_levels_become_256(tmp_path, dtype, white):
+    levels = (np.linspace(0, 1, 64).reshape(8, 8) * white).astype(dtype)
+    as_folder(tmp_path / "in", {"1.tif": packed(Image.fromarray(levels), "TIFF")})
+    image = load_images(tmp_path / "in", (8, 8), min_images=1, **QUIET)[0, 0].float()
+    assert (image - torch.linspace(0, 255, 64).view(8, 8)).abs().max() <= 1
+
+
+def test_what_is_no_number_becomes_black(tmp_path):
+    levels = np.full((8, 8), 0.5, np.float32)
+    levels[0, :3] = np.nan, np.inf, -1
+    as_folder(tmp_path / "in", {"1.tif": packed(Image.fromarray(levels), "TIFF")})
+    image = load_images(tmp_path / "in", (8, 8), min_images=1, **QUIET)[0, 0]
+    assert (image[0, :3] == 0).all() and (image[1:] == 128).all()
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_counted(tmp_path):
+    others = {"2.heic": b"?", "3.HEIC": b"?", "4.cr2": b"?", ".5.heic": b"?", "notes.txt": b"?"}
+    path = as_folder(tmp_path / "in", {"1.png": packed(plain())} | others)
+    with pytest.warns(UserWarning, match=r"in: .* not read here are left out, 2 .heic, 1 .cr2: save them as JPEG"):
+        assert len(load_images(path, (8, 8), min_images=1, **QUIET)) == 1
+
+
+def test_files_without_an_ending_are_named_where_pictures_are_missing(tmp_path):
+    path = as_folder(tmp_path / "in", {"1": packed(plain()), "2": packed(plain()), "list.txt": b"?"})
+    with pytest.raises(ImagesError, match="other files there: 2 without an ending, 1 .txt"):
+        load_images(path, (8, 8), **QUIET)
+
+
+def test_the_home_folder_may_be_abbreviated(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    as_folder(tmp_path / "in", {"1.png": packed(plain())})
+    assert len(load_images("~/in", (8, 8), min_images=1, **QUIET)) == 1
 
 
 def test_what_is_transparent_becomes_black(tmp_path):
@@ -181,10 +225,11 @@ def test_the_next_ones_stand_in_for_chosen_ones_that_cannot_be_read(tmp_path):
 @BOTH
 def test_too_few_pictures_are_an_error(tmp_path, source):
     path = source(tmp_path / "in", {"1.png": packed(plain()), "2.heic": b"?", "3.HEIC": b"?", "README": b"?"})
-    with pytest.raises(ImagesError, match=r"in.* holds 1 readable pictures, .* 100 are needed.*other files.*\.heic"):
+    with pytest.raises(ImagesError, match=r"in.* holds 1 readable .* 100 are needed: give more \(.*2 .heic: save"):
         load_images(path, **QUIET)
     assert issubclass(ImagesError, ValueError)
-    assert len(load_images(path, max_images=1, **QUIET)) == 1, "whoever asks for one wants one"
+    with pytest.warns(UserWarning, match="2 .heic"):
+        assert len(load_images(path, max_images=1, **QUIET)) == 1, "whoever asks for one wants one"
 
 
 @BOTH

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from tiny_waves import SETTINGS, UNET, WEIGHTS, same, weights
 
+from lib import training
 from lib.experiments import waves
+from lib.experiments.waves import command_line
 from lib.storage.paths import ROOT, exports_folder
 
 
@@ -51,11 +54,55 @@ def test_train_multirun_and_evaluate_on_the_command_line(stores, capsys):
     assert result["rmse"] == pytest.approx(waves.evaluate(model, config, 2)["rmse"], rel=1e-3)
 
 
-def test_an_error_during_a_run_is_one_line_on_the_command_line():
-    done = command("train", *UNET, "data.speed=20")
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert "0.707" in line and str(exports_folder()) in line, "the run and what is wrong with it"
+def test_an_error_during_a_run_is_one_line_on_the_command_line(stores, monkeypatch):
+    (stores / "file").touch()
+    monkeypatch.setenv("WORKBOOK_CHECKPOINTS", str(stores / "file"))
+    done = command("train", *UNET, "training.steps=1")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if str(exports_folder()) in line)
+    assert "file" in line, "the run and what is wrong with it"
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Environment and arguments are put back after a run in this process."""
+    for name in ("WORKBOOK_EXPORTS", "WORKBOOK_RUN", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setattr("sys.argv", ["waves"])
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(stores, monkeypatch, in_process, capsys):
+    monkeypatch.setattr(command_line.time, "strftime", lambda text: "now")
+    for seed in (1, 2):
+        assert waves.main(["train", *UNET, "training.steps=1", f"seed={seed}"]) == 0
+    runs = stores / "exports" / "runs" / "waves"
+    assert [waves.load(runs / name)[1].seed for name in ("now", "now_2")] == [1, 2]
+    printed = capsys.readouterr().out
+    assert all(f"{runs / name}: evaluate" in printed for name in ("now", "now_2"))
+    assert waves.main(["train", *UNET, "training.steps=1", f"hydra.run.dir={runs / 'mine'}"]) == 0
+    assert sorted(path.name for path in runs.iterdir()) == ["mine", "now", "now_2"], "no empty folder may stay behind"
+
+
+def test_of_a_multirun_one_failure_does_not_stop_the_others(stores, monkeypatch, in_process, capsys):
+    def train(config, *_, **__):
+        if config.seed in (0, 2):
+            raise {0: training.TrainingError("diverged"), 2: RuntimeError("cannot allocate memory")}[config.seed]
+
+    monkeypatch.setattr(command_line, "train", train)
+    assert waves.main(["train", "-m", *UNET, "seed=0,1,2,3"]) == 1
+    said = capsys.readouterr()
+    first, second = said.err.strip().splitlines()
+    assert first.endswith("0: diverged") and "2: not enough memory; lower training.predictions_per_step" in second
+    assert said.out.count("evaluate with") == 2
+
+
+def test_interrupted_it_says_how_to_go_on(stores, monkeypatch, in_process, capsys):
+    def train(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "train", train)
+    assert waves.main(["train", *UNET]) == 130
+    assert capsys.readouterr().err.strip() == "Stopped: the same command goes on where this one was"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +115,33 @@ def test_an_error_during_a_run_is_one_line_on_the_command_line():
         ["train", "-m", "training.steps=10,many"],
         ["train", "--multirun", "data=slow,medium"],
         ["train", "seed=0,1"],
+        ["train", "seed=range(0,3)"],
+        ["train", "-m", "seed=range(0,1000000000)"],
+        ["train", "-m", "seed=interval(0,1)"],
+        ["train", "-m", "data=glob(*)"],
+        ["train", "-m", "model=unet,convlstm", "model.c_hidden=4"],
+        ["train", "-m", "model=convlstm", "model.c_hidden=4,-4"],
+        ["train", "model=convlstm", "model.c_hidden=-4"],
+        ["train", "data.speed=20"],
+        ["train", "data.size=100000"],
+        ["train", "model.c_list=[16,32]"],
+        ["train", "hydra/launcher=slurm"],
+        ["train", "hydra.launcher.partition=gpu"],
+        ["train", "hydra.sweep.dir=x"],
+        ["train", "-m", "hydra.run.dir=x", "seed=0,1"],
+        ["train", "-m", "hydra.launcher.partition=gpu", "seed=0,1"],
+        ["train", "-m", "hydra/launcher=slurm", "hydra.launcher.timeout_min=soon", "seed=0,1"],
+        ["train", "-m", "hydra/launcher=joblib", "seed=0,1"],
+        ["train", "hydra.run.dir="],
+        ["train", "hydra.run.dir=null"],
+        ["train", "hydra.run.dir=[a]"],
+        ["train", "hydra.verbose={a:1}"],
+        ["train", "hydra.job.env_set={A: {b: 1}}"],
+        ["train", "--cfg", "nothing"],
+        ["train", "--cfg", "job", "-m"],
+        ["train", "--resolve"],
+        ["train", "x"],
+        ["train", ""],
     ],
 )
 def test_settings_that_do_not_exist_end_with_code_two_before_anything_starts(arguments, capsys, stores):
@@ -75,6 +149,17 @@ def test_settings_that_do_not_exist_end_with_code_two_before_anything_starts(arg
     message = capsys.readouterr().err.strip()
     assert message and "\n" not in message, "one line must do"
     assert not (stores / "exports").exists(), "no run may have begun"
+
+
+def test_what_is_said_names_the_remedy(capsys):
+    for arguments, remedy in (
+        (["seed=0,1"], "several values need -m"),
+        (["hydra/launcher=slurm"], "add -m"),
+        (["-m", "seed=0,1", "hydra.launcher.qos=low"], "with hydra/launcher=slurm"),
+        (["model.c_list=[16,32]"], "model.spatial_factor_list=[2] model.num_block_list=[1,1]"),
+    ):
+        waves.main(["train", *arguments])
+        assert remedy in capsys.readouterr().err
 
 
 def test_evaluating_what_is_no_run_ends_with_code_two(finished, capsys):
@@ -85,6 +170,24 @@ def test_evaluating_what_is_no_run_ends_with_code_two(finished, capsys):
     assert "config.yaml are damaged" in capsys.readouterr().err
     (finished / WEIGHTS).write_bytes(b"nothing")
     assert waves.main(["evaluate", str(finished)]) == 2
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "151"])
+def test_there_are_150_test_runs(number, finished, capsys):
+    assert waves.main(["evaluate", str(finished), "--test-runs", number]) == 2
+    assert capsys.readouterr().err.strip() == f"--test-runs must be at least 1 and at most 150; got {number}"
+
+
+def test_brackets_in_a_path_are_part_of_it_and_a_damaged_run_does_not_hide_the_others(finished, capsys):
+    folder = finished.parent / "runs [1]"
+    shutil.copytree(finished, folder / "good")
+    shutil.copytree(finished, folder / "bad")
+    (folder / "bad" / SETTINGS).write_text((folder / "bad" / SETTINGS).read_text().replace("size: 16", "size: many"))
+    for pattern in (folder, folder / "*", finished.parent / "runs ?1?"):
+        assert waves.main(["evaluate", str(pattern), "--test-runs", "1"]) == 2
+        said = capsys.readouterr()
+        assert said.out.splitlines()[1].endswith(str(folder / "good")) and "bad/.hydra/config.yaml are" in said.err
+    assert waves.main(["evaluate", str(finished.parent / "fin[iI]shed"), "--test-runs", "1"]) == 0
 
 
 def test_anything_else_prints_how_it_is_used(capsys):

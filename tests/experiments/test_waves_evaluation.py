@@ -55,7 +55,7 @@ def test_a_warm_up_that_leaves_nothing_is_refused(warm_up):
 
 
 def test_an_evaluation_is_plain_numbers_of_the_runs_that_were_asked_for():
-    config = tiny("evaluation.warm_up=180")
+    config = tiny("evaluation.warm_up=180", "evaluation.horizon=20")
     result = waves.evaluate(waves.build(config), config, 3)
     assert len(result["rmse"]) == 20 and json.loads(json.dumps(result)) == result
     runs = waves.wave_data(config.data, "test", 1.0)[:3]

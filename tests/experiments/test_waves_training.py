@@ -209,8 +209,13 @@ def test_a_folder_without_settings_or_weights_is_no_run(finished, name):
         lambda text: text.replace("kernel_size: 7", "kernel_size: seven"),
         lambda text: text.replace("kernel_size: 7", "kernel_size: 5"),
         lambda text: text.replace("context_size: 2", "context_size: 3"),
+        lambda text: text.replace("size: 16", "size: 100000"),
+        lambda text: text.replace("expansion: 4", "expansion: 4000000000"),
+        lambda text: text.replace("  horizon: 120\n", ""),
+        lambda text: text.replace("seed: 0", "seed: ${oc.env:NO_SUCH_VARIABLE}"),
     ],
-    ids=["no YAML", "empty", "a list", "cut off", "another model", "no number", "another kernel", "another context"],
+    ids=["no YAML", "empty", "a list", "cut off", "another model", "no number", "another kernel", "another context"]
+    + ["no memory", "no memory for a model", "not whole", "an interpolation"],
 )
 def test_damaged_settings_are_named(finished, change):
     file = finished / SETTINGS

@@ -362,7 +362,7 @@ BAD = {
     "t beyond T": (lambda: posterior(POINTS, POINTS, TABLE, 6), "≤ 5, got before=5 and t=6"),
     "no step back": (lambda: posterior(POINTS, POINTS, TABLE, 2, before=2), "before < t"),
     "an unknown prediction": (lambda: clean_and_noise(POINTS, POINTS, 0.5, "score"), "noise, v; got 'score'"),
-    "no layers": (lambda: NoisePredictor(layers=0), "layers=0"),
+    "no layers": (lambda: NoisePredictor(layers=0), "layers must be a whole number of at least 1, got 0"),
     "points in space": (lambda: NETWORK(torch.zeros(3, 3), torch.zeros(3)), r"\(N, 2\).*\(3, 3\)"),
     "a single time": (lambda: NETWORK(POINTS, torch.tensor(0.5)), r"time.expand\(len\(x\)\)"),
     "an unknown loss": (lambda: noise_loss(NETWORK, POINTS, prediction="x"), "noise, v; got 'x'"),

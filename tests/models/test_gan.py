@@ -260,11 +260,10 @@ def test_wrong_inputs_are_named():
 
 
 def test_impossible_sizes_are_named():
-    for options in ({"size": 48}, {"size": 8}, {"width": 0}, {"channels": 0}):
-        (name, value), *_ = options.items()
+    for size in (48, 8):
         for kind in (Generator, Discriminator):
-            with pytest.raises(ValueError, match=f"power of two.*{name}={value}"):
-                kind(**options)
+            with pytest.raises(ValueError, match=f"power of two from 16, got {size}"):
+                kind(size=size)
     with pytest.raises(ValueError, match="transposed or nearest, got 'bilinear'"):
         Generator(upsampling="bilinear")
     for decay in (-0.1, 1.0, float("nan")):

@@ -183,17 +183,15 @@ def test_lists_that_do_not_fit_together_are_refused(lists):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        (0, 1, [4], [], [1]),
-        (1, 0, [4], [], [1]),
-        (1, 1, [0], [], [1]),
-        (1, 1, [4, 8], [0], [1, 1]),
-        (1, 1, [4], [], [-1]),
+        ((1, 1, [0], [], [1]), "c_list must be a whole number of at least 1, got 0"),
+        ((1, 1, [4, 8], [0], [1, 1]), "spatial_factor_list must be a whole number of at least 1, got 0"),
+        ((1, 1, [4], [], [-1]), "num_block_list must be a whole number of at least 0, got -1"),
     ],
 )
-def test_impossible_numbers_are_refused(arguments):
-    with pytest.raises(ValueError, match="at least 1 and numbers of blocks at least 0"):
+def test_impossible_numbers_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
         UNet(*arguments)
 
 

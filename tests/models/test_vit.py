@@ -376,12 +376,9 @@ def test_it_learns_to_predict_a_moving_square():
     ("options", "message"),
     [
         ({"embed_size": 25}, "multiple of num_heads, got 25 for 2 heads"),
-        ({"num_heads": 0}, "multiple of num_heads, got 24 for 0 heads"),
         ({"patch_size": 5}, "8 × 12 pixels cannot be cut into patches of 5"),
         ({"height": 10}, "10 × 12 pixels cannot be cut into patches of 4"),
-        ({"patch_size": 0}, "cannot be cut into patches of 0"),
-        ({"num_frames": 1}, "num_frames ≥ 2 and num_layers ≥ 1, got 1 and 3"),
-        ({"num_layers": 0}, "num_frames ≥ 2 and num_layers ≥ 1, got 3 and 0"),
+        ({"num_frames": 1}, "num_frames must be a whole number of at least 2, got 1"),
         ({"mixer": "conv"}, "attention, mlp, mean; got 'conv'"),
         ({"positions": "sine"}, "learned, none, rotary; got 'sine'"),
         ({"positions": "rotary", "mixer": "mean"}, "need the mixer 'attention'.*'mean' and 24 / 2"),

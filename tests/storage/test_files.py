@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -83,6 +84,96 @@ def test_a_folder_that_may_not_be_written(write, old):
     assert old.read_bytes() == b"old"
 
 
+# --- what killed writes leave ---------------------------------------------------------------------------------------
+
+
+def left_behind(path):
+    """A file as a killed write leaves it."""
+    temporary = path.with_name(f".{path.name}.0123456789ab")
+    temporary.write_bytes(b"half of the new")
+    return temporary
+
+
+@writers
+def test_what_killed_writes_have_left_is_removed_by_the_next_one(write, old):
+    left_behind(old), left_behind(old.with_name("other.json"))
+    (old.parent / ".hidden").write_text("mine"), (old.parent / ".notes.0123456789abc").write_text("mine")
+    write(old)
+    assert sorted(os.listdir(old.parent)) == [".hidden", ".notes.0123456789abc", old.name]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="Windows removes no open file")
+def test_what_another_process_is_writing_is_not_touched(old):
+    temporary = left_behind(old)
+    with open(temporary, "r+b") as file:
+        files.fcntl.flock(file, files.fcntl.LOCK_EX)
+        write_atomically(old, b"new")
+        assert temporary.exists()
+    write_atomically(old, b"newer")
+    assert os.listdir(old.parent) == [old.name]
+
+
+def test_where_there_are_no_locks_nothing_is_removed(old, monkeypatch):
+    """As on some file servers."""
+    if files.fcntl is None:
+        pytest.skip("Windows has no such locks")
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    temporary = left_behind(old)
+    write_atomically(old, b"new")
+    assert old.read_bytes() == b"new" and temporary.exists()
+
+
+def test_a_folder_that_is_cleared_while_a_file_is_written(old, monkeypatch):
+    replace, calls = os.replace, []
+
+    def cleared(source, target):
+        if not calls:
+            os.unlink(source)
+        calls.append(1)
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", cleared)
+    write_atomically(old, b"new")
+    assert old.read_bytes() == b"new" and len(calls) == 2 and os.listdir(old.parent) == [old.name]
+
+
+def write_until_killed(path, pipe):
+    def stop(*_):
+        pipe.send("half-way")
+        time.sleep(60)
+
+    files.os.fsync = stop
+    write_atomically(path, b"new")
+
+
+def test_a_write_that_is_killed(old, processes):
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=write_until_killed, args=(old, theirs))
+    process.start()
+    assert ours.recv() == "half-way"
+    write_atomically(old.with_name("other"), b"other")
+    assert len(os.listdir(old.parent)) == 3, "as long as it lives, its file is not touched"
+    process.kill()
+    process.join()
+    assert old.read_bytes() == b"old"
+    write_atomically(old, b"newer")
+    assert sorted(os.listdir(old.parent)) == ["other", old.name] and old.read_bytes() == b"newer"
+
+
+def test_where_files_can_be_made(tmp_path):
+    files.check_writable(tmp_path / "a" / "b")
+    assert (
+        os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["b"] and not os.listdir(tmp_path / "a" / "b")
+    )
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="nothing can be stored in .*file.*make it writable, or work in a copy"):
+        files.check_writable(tmp_path / "file" / "b")
+
+
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 ROWS = [{"settings": {"seed": 0}, "result": {"name": "ü", "curve": [0.1, float("nan")]}}, {"settings": {}, "result": 1}]
@@ -150,8 +241,28 @@ def test_tables_that_are_missing_or_foreign(tmp_path):
         (tmp_path / "foreign.json").write_text(text, "latin-1")
         with pytest.raises(CheckpointError, match=r"foreign\.json is damaged or not a table of this workbook"):
             read_table(tmp_path / "foreign.json")
-    with pytest.raises(CheckpointError, match="is damaged or not a table"):
+    with pytest.raises(CheckpointError, match="cannot read .*directory"):
         read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "more"),
+    [
+        ('{"seed": 0}', ', "rows": [{"seed": 1}]'),  # the checksum is that of the first, JSON takes the last
+        ("3,\n4", ""),
+        ('["settings", "result"]', ""),
+        ("null", ""),
+        ("[" * 5000 + "]" * 5000, ""),
+    ],
+    ids=["two", "numbers", "lists", "nothing", "deep"],
+)
+def test_rows_that_are_none_with_a_right_checksum(lines, more, tmp_path):
+    """As somebody may have made it by hand."""
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    text = f'{{"format": "workbook-1", "sha256": "{digest}", "rows": [\n{lines}\n]{more}}}\n'
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(CheckpointError, match="odd.json is damaged or not a table"):
+        read_table(tmp_path / "odd.json")
 
 
 @pytest.mark.parametrize("value", [torch.zeros(2), {1, 2}, {(1, 2): 0}], ids=["tensor", "set", "tuple as a key"])

@@ -196,9 +196,7 @@ def test_fingerprints_of_files_and_tensors(tmp_path):
     ]
     marks = [data_fingerprint(item) for item in (tmp_path / "a", *tensors)]
     assert len(set(marks)) == len(marks) and all(len(mark) == 12 for mark in marks)
-    assert data_fingerprint(torch.arange(6).view(2, 3).T) == data_fingerprint(
-        torch.arange(6).view(2, 3).T.contiguous()
-    )
+    assert data_fingerprint(torch.arange(6).view(2, 3).T) == data_fingerprint(torch.arange(6).view(2, 3).T.contiguous())
 
 
 # --- a notebook's functions: what they read --------------------------------------------------------------------------

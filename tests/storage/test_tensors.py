@@ -1,5 +1,6 @@
 """Tensors in files: what comes back is what was stored, and what is damaged, foreign or pickled is refused."""
 
+import hashlib
 import os
 import pickle
 from collections import OrderedDict
@@ -146,8 +147,30 @@ def test_pickled_files_are_refused_unopened(write, tmp_path):
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(CheckpointError, match="there is no checkpoint .*nowhere"):
         tensors.load(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="is damaged or not a safetensors file"):
+    with pytest.raises(CheckpointError, match="cannot read .*directory"):
         tensors.load(tmp_path)
+
+
+ODD = [
+    '{"__dict__": [[["a"], 1]]}',
+    '{"__dict__": 3}',
+    '{"a": 1, "b": 2}',
+    "[" * 5000,
+    '{"__tensor__": []}',
+    '{"__tuple__": 1}',
+]
+
+
+@pytest.mark.parametrize("structure", ODD, ids=range(len(ODD)))
+def test_an_odd_structure_with_a_right_checksum(structure, tmp_path):
+    """As somebody may have made it by hand."""
+    digest = hashlib.sha256(structure.encode())
+    values = torch.zeros(2)
+    digest.update(f"a{values.dtype}{tuple(values.shape)}".encode() + bytes(8))
+    metadata = {"format": "workbook-1", "structure": structure, "sha256": digest.hexdigest()}
+    safetensors.torch.save_file({"a": values}, tmp_path / "odd", metadata)
+    with pytest.raises(CheckpointError, match="odd is damaged or not a safetensors file"):
+        tensors.load(tmp_path / "odd")
 
 
 def write_often(path, number):

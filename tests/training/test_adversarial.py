@@ -10,6 +10,7 @@ from torch import nn
 from lib import training
 from lib.models.gan import GAN, Discriminator, Generator, sample
 from lib.storage import tensors
+from lib.training import states
 from lib.training.adversarial import (
     LOSSES,
     augment,
@@ -356,10 +357,43 @@ def test_the_generator_learns_the_colour_of_its_pictures():
 
 def test_a_loop_without_sense_is_refused():
     gan, *optimizers = problem()
-    for options in ({"epochs": 0}, {"epochs": 1, "penalty_every": 0}):
-        with pytest.raises(ValueError, match="epochs and penalty_every must be at least 1"):
+    for options in ({"epochs": 0}, {"epochs": 2.5}, {"epochs": 1, "penalty_every": 0}, {"epochs": "9"}):
+        with pytest.raises(ValueError, match="epochs and penalty_every must be whole numbers from 1"):
             fit_gan(gan, BATCHES, *optimizers, progress=False, **options)
     with pytest.raises(ValueError, match="loss must be one of"):
         fit_gan(gan, BATCHES, *optimizers, epochs=1, loss="mse", progress=False)
     with pytest.raises(training.TrainingError, match="no batch"):
         fit_gan(gan, lambda generator: iter(()), *optimizers, epochs=1, progress=False)
+    with pytest.raises(TypeError, match="not a list"):
+        fit_gan(gan, [torch.zeros(8, 3, 16, 16)], *optimizers, epochs=1, progress=False)
+    other, *_ = problem()
+    with pytest.raises(ValueError, match="the optimiser holds no parameter of this model"):
+        fit_gan(other, BATCHES, *optimizers, epochs=1, progress=False)
+    with pytest.raises(ValueError, match="`validate` must return a dict of numbers, got a float"):
+        fit_gan(gan, BATCHES, *optimizers, epochs=1, progress=False, validate=lambda gan: 0.5)
+
+
+def test_weights_that_are_not_finite_are_not_stored(tmp_path):
+    gan, discriminator_optimizer, generator_optimizer = problem()
+    generator_optimizer.register_step_post_hook(
+        lambda *_: torch.nn.init.constant_(next(gan.generator.parameters()), math.nan)
+    )
+    batches = training.shuffled(torch.zeros(8, 3, 16, 16), batch_size=8)  # one step
+    with pytest.raises(training.TrainingError, match="step 1: generator.layers.0.weight is no longer finite"):
+        fit_gan(
+            gan, batches, discriminator_optimizer, generator_optimizer, epochs=1, resume=tmp_path / "a", progress=False
+        )
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_interrupted_training_says_where_it_goes_on(tmp_path):
+    calls = []
+
+    def validate(gan):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(states.Stopped, match="Stopped at step 6, the last one that is stored; run the cell again"):
+        fit(RECIPES[0], validate=validate, resume=tmp_path / "state")

@@ -7,6 +7,7 @@ import torch
 from toys import fit, problem, same, squared_error, without_time
 
 from lib import training
+from lib.storage import tensors
 
 # --- the plain loop -------------------------------------------------------------------------------------------------
 
@@ -218,9 +219,21 @@ def test_tensors_of_different_length():
         training.shuffled(torch.zeros(4), torch.zeros(5), batch_size=2)
 
 
-@pytest.mark.parametrize("options", [{"epochs": 0}, {"epochs": -1}, {"clip": 0.0}, {"clip": -1.0}, {"clip": math.nan}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 0},
+        {"epochs": -1},
+        {"epochs": 2.5},
+        {"epochs": "5"},
+        {"clip": 0.0},
+        {"clip": -1.0},
+        {"clip": math.nan},
+    ],
+    ids=str,
+)
 def test_impossible_numbers(options):
-    with pytest.raises(ValueError, match="epochs must be at least 1 and clip above 0"):
+    with pytest.raises(ValueError, match="epochs must be a whole number from 1, clip above 0"):
         fit(*problem(), **options)
 
 
@@ -254,3 +267,82 @@ def test_a_gradient_that_is_not_finite_names_its_step():
         training.fit(
             model, training.shuffled(*data, batch_size=16), loss, optimizer, epochs=1, clip=1.0, progress=False
         )
+
+
+def test_weights_that_are_not_finite_are_not_stored(tmp_path):
+    """A gradient that is not finite although the loss was: without clipping its norm is not computed."""
+    model, data, optimizer = problem()
+    file, calls = tmp_path / "state", []
+
+    def loss(m, batch):
+        calls.append(1)
+        spoilt = torch.sqrt(m[0].weight.sum() * 0) if len(calls) == 9 else 0  # the last step of the third epoch
+        return squared_error(m, batch) + spoilt
+
+    batches = training.shuffled(*data, batch_size=16)
+    options = {"progress": False, "resume": file}
+    with pytest.raises(training.TrainingError, match=r"step 9: 0\.weight is no longer finite.*lower the learning rate"):
+        training.fit(model, batches, loss, optimizer, epochs=5, **options)
+    state = tensors.load(file)
+    assert state["history"]["step"] == [3, 6] and all(value.isfinite().all() for value in state["model"].values())
+    model, data, optimizer = problem()
+    assert len(training.fit(model, batches, squared_error, optimizer, epochs=5, **options)["step"]) == 5
+
+
+def test_a_mask_of_infinite_numbers_is_no_weight():
+    model, data, optimizer = problem()
+    model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+    fit(model, data, optimizer, epochs=1)
+    model.register_buffer("mean", torch.tensor([1.0, math.nan]))
+    with pytest.raises(training.TrainingError, match="mean is no longer finite"):
+        fit(model, data, optimizer, epochs=1)
+
+
+LOSSES = {
+    "one for each example": (
+        lambda m, b: (m(b[0]) - b[1]).square(),
+        r"one number, .* got a tensor \(16, 1\): use .mean",
+    ),
+    "a number": (lambda m, b: squared_error(m, b).item(), "one number, a scalar tensor, got a float"),
+    "nothing": (lambda m, b: None, "one number, a scalar tensor, got a NoneType"),
+    "several": (lambda m, b: (squared_error(m, b), 0), "one number, a scalar tensor, got a tuple"),
+    "detached": (lambda m, b: squared_error(m, b).detach(), "depends on no parameter.*frozen, or detached"),
+    "of the data": (lambda m, b: b[1].mean(), "depends on no parameter"),
+}
+
+
+@pytest.mark.parametrize(("loss", "message"), LOSSES.values(), ids=LOSSES)
+def test_a_loss_that_cannot_be_minimised(loss, message):
+    model, data, optimizer = problem()
+    with pytest.raises(ValueError, match=message):
+        training.fit(model, training.shuffled(*data, batch_size=16), loss, optimizer, epochs=1, progress=False)
+
+
+def test_a_loss_of_one_entry_is_a_scalar():
+    model, data, optimizer = problem()
+    batches = training.shuffled(*data, batch_size=16)
+    training.fit(model, batches, lambda m, b: squared_error(m, b)[None], optimizer, epochs=1, progress=False)
+
+
+def test_a_model_that_cannot_be_trained():
+    model, data, optimizer = problem()
+    for frozen in (torch.nn.Tanh(), torch.nn.Sequential()):
+        with pytest.raises(ValueError, match=f"{type(frozen).__name__} has no parameters: there is nothing to train"):
+            fit(frozen, data, optimizer)
+    with pytest.raises(ValueError, match="the optimiser holds no parameter of this model: make it after the model"):
+        fit(problem()[0], data, optimizer)
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match="depends on no parameter that can be trained"):
+        fit(model, data, optimizer)
+
+
+@pytest.mark.parametrize("batches", [[1, 2], torch.utils.data.DataLoader([1, 2]), None], ids=["list", "loader", "none"])
+def test_batches_that_are_no_function(batches):
+    model, _, optimizer = problem()
+    with pytest.raises(TypeError, match=f"such as shuffled.*not a {type(batches).__name__}"):
+        training.fit(model, batches, squared_error, optimizer, epochs=1, progress=False)
+
+
+def test_a_validation_that_returns_no_dict():
+    with pytest.raises(ValueError, match="`validate` must return a dict of numbers, got a float"):
+        fit(*problem(), validate=lambda model: 0.5)

@@ -131,7 +131,7 @@ def part(seed):
     [
         ("part(seed)}", "part(seed) + 1}", True),
         ('"accuracy"', '"error"', True),
-        ("(seed):\n    \"", "(seed, half=False):\n    \"", True),
+        ('(seed):\n    "', '(seed, half=False):\n    "', True),
         ("# one number", "# another number", False),
         ("    # one number\n", "\n", False),
         ("What is measured.", "What it measures.", False),

@@ -101,6 +101,7 @@ def test_told_to_stop_it_stops(stores):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and "KeyboardInterrupt" in done.stderr
+    assert done.stdout == "", "no traceback of the cell"
 
 
 def test_as_a_command(capsys):

@@ -74,10 +74,12 @@ def project(folder):
     for name in ("lib", "cluster"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "notebooks" / "profiles").mkdir(parents=True)
-    for name in ("01_palindromes", "02_memory"):
-        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
-    profile = {"01_palindromes": SMALL, "02_memory": {"batch_size": 0}}
-    (folder / "notebooks" / "profiles" / "smoke.yaml").write_text(yaml.safe_dump(profile))
+    shutil.copy(ROOT / "notebooks" / "01_palindromes.ipynb", folder / "notebooks")
+    mistaken = nbformat.read(ROOT / "notebooks" / "02_memory.ipynb", 4)
+    first = next(n for n, cell in enumerate(mistaken.cells) if "parameters" in cell.metadata.get("tags", []))
+    mistaken.cells.insert(first + 1, nbformat.v4.new_code_cell("raise ValueError('a mistake')"))
+    nbformat.write(mistaken, folder / "notebooks" / "02_memory.ipynb")
+    (folder / "notebooks" / "profiles" / "smoke.yaml").write_text(yaml.safe_dump({"01_palindromes": SMALL}))
     (folder / "notebooks" / "profiles" / "gpu.yaml").write_text("{}")
     parameters = nbformat.v4.new_code_cell("retrain = False", metadata={"tags": ["parameters"]})
     cells = [nbformat.v4.new_markdown_cell("# 03 Training"), parameters, nbformat.v4.new_code_cell(TRAINING)]
@@ -184,7 +186,7 @@ def test_one_task_per_notebook_and_a_table_at_the_end(workbook, finished):
 def test_a_failure_names_the_cell_and_the_log(workbook, finished):
     lines = finished["summary"].splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("02_memory"))
-    assert "cell " in lines[at] and "ValueError" in lines[at] and "batch_size" in lines[at]
+    assert "cell " in lines[at] and "ValueError" in lines[at] and "a mistake" in lines[at]
     assert lines[at + 1].strip() == f"log: exports/cluster/{finished['job']}_2.log"
     assert "FAILED: cell" in finished["logs"][2]
 
@@ -327,6 +329,27 @@ def test_a_multirun_of_the_wave_experiments_goes_to_the_queue(workbook, finished
     assert len([*trained]) == 2
 
 
+@needs_slurm
+def test_a_multirun_that_is_cancelled_or_refused_ends_with_a_line(workbook, finished, stores):
+    """There is no accounting here: of what has left the queue nobody knows more."""
+    where = ["-m", "hydra/launcher=slurm", "data.share=0.01", "data.size=16", "training.steps=1000000", "seed=0,1"]
+    where += [f"hydra.launcher.{name}" for name in ("gpus_per_node=null", "mem_gb=null", "cpus_per_task=1")]
+    program = (sys.executable, "-m", "lib.experiments.waves", "train")
+    places = {"WORKBOOK_EXPORTS": str(stores / "exports"), "WORKBOOK_CHECKPOINTS": str(stores / "checkpoints")}
+    said = workbook.call(*where, program=program, code=2, **places, WORKBOOK_PARTITION="nowhere")
+    assert said.count("\n") == 1 and "sbatch refuses: invalid partition specified: nowhere" in said
+
+    command = [*program, *where, "hydra.launcher.timeout_min=15"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": workbook.root}
+    with subprocess.Popen(command, env=workbook.environment | places, **pipes) as waiting:
+        job = waiting.stdout.readline().split(" as job ")[1].split(",")[0]
+        workbook.slurm.run("scancel", job)
+        said, _ = waiting.communicate(timeout=WAIT)
+    lines = [line for line in said.splitlines() if "was cancelled or killed before it was done" in line]
+    assert waiting.returncode == 1 and len(lines) == 2 and f"job {job}_0" in lines[0], said
+    assert "Traceback" not in said
+
+
 # --- without a cluster ----------------------------------------------------------------------------------------------
 
 
@@ -336,6 +359,55 @@ def test_where_there_is_no_slurm_it_says_so(monkeypatch, capsys):
         slurm.call("squeue")
     assert main(["status"]) == 2
     assert "nothing was submitted from here yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (
+            "echo 'sbatch: error: no such partition' >&2; echo 'sbatch: error: failed' >&2; exit 1",
+            "no such partition; failed",
+        ),
+        ("exit 3", "exit code 3"),
+        ("printf 'sbatch: \\377' >&2; exit 1", "\ufffd"),
+    ],
+)
+def test_what_slurm_refuses_is_told_in_one_line(script, message, tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(UsageError) as caught:
+        slurm.call("sbatch")
+    assert str(caught.value) == f"sbatch: {message}"
+
+
+def test_programs_that_do_not_answer_are_named(monkeypatch):
+    def run(command, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(slurm.subprocess, "run", run)
+    with pytest.raises(UsageError, match="sh has not answered"):
+        slurm.call("sh")
+
+
+def test_options_with_an_open_quotation_are_refused(monkeypatch, stores, capsys):
+    monkeypatch.setenv("WORKBOOK_OPTIONS", '--comment="abc')
+    assert main(["submit", "--only", "1", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err.strip() == 'WORKBOOK_OPTIONS=--comment="abc: No closing quotation'
+
+
+def test_a_job_without_its_summary_is_not_lost(stores, monkeypatch, tmp_path, capsys):
+    """The script stands in for sbatch: it takes the notebooks and refuses the summary. % must reach Slurm doubled."""
+    monkeypatch.setenv("WORKBOOK_EXPORTS", str(stores / "50%a"))
+    refused = "*afterany*) echo 'sbatch: error: full' >&2; exit 1"
+    script = f'#!/bin/sh\ncase "$*" in {refused};; *) echo "$@" >{tmp_path}/asked; echo 77;; esac\n'
+    for name, text in (("sbatch", script), ("squeue", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert main(["submit", "--only", "1,2", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err.strip() == "job 77 is queued, but no summary after it: sbatch: full"
+    assert records.numbers("77") == {1, 2} and "/50%%a/cluster/%A_%a.log" in (tmp_path / "asked").read_text()
 
 
 def test_of_what_waits_for_ever_the_reason_is_told():
@@ -378,6 +450,7 @@ def test_the_environment_wins_over_the_settings_file(monkeypatch):
 def test_the_scripts_are_shell(name):
     done = subprocess.run(["bash", "-n", str(ROOT / "cluster" / name)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert b"\r" not in (ROOT / "cluster" / name).read_bytes(), "sbatch takes no Windows line ends"
 
 
 @pytest.mark.parametrize("name", ["container.def", "Dockerfile"])

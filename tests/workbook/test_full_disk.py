@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from lib import training
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_table
-from lib.storage.paths import exports_folder
 from lib.workbook import notebooks, ship
 from lib.workbook.command_line import main
 from lib.workbook.export import export_html
 from lib.workbook.notebooks import UsageError
+from lib.workbook.run import Outcome
 from lib.workbook.submission import archive
 
 LARGE = random.Random(0).randbytes(400_000)  # more than fits the small disk, also when it is packed
@@ -174,10 +174,7 @@ def test_shipping_into_a_full_disk_leaves_the_committed_notebook(notebook, monke
     before = notebook.read_bytes()
 
     def executed(jobs, workers):
-        copy = exports_folder() / notebook.stem / notebook.name
-        copy.parent.mkdir(parents=True)
-        copy.write_bytes(before)
-        return [notebook]
+        return {notebook: Outcome(1.0, "", notebooks.read(notebook))}
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -205,4 +202,6 @@ def test_an_export_that_cannot_be_written_is_one_line(error, notebook, stores, m
 def test_what_is_no_notebook_is_not_exported(stores, capsys):
     (stores / "some.ipynb").write_text("no notebook")
     assert main(["export", str(stores / "some.ipynb"), str(stores / "out.html")]) == 2
-    assert "out.html was not written" in capsys.readouterr().err and not (stores / "out.html").exists()
+    assert (
+        "some.ipynb is no notebook that can be read" in capsys.readouterr().err and not (stores / "out.html").exists()
+    )

@@ -146,3 +146,12 @@ def test_what_is_typed_is_never_run(code, tmp_path):
         if target != "ship":
             assert command(target, ONLY=value, RETRAIN=value).count(value) == 2, "from the terminal's environment"
     assert not list(tmp_path.iterdir()), "make or the shell has run a part of a name"
+
+
+def test_scripts_end_their_lines_as_shells_read_them_on_every_system():
+    """In a clone made with core.autocrlf=true too, as git for Windows proposes."""
+    names = ["Makefile", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "cluster").iterdir()))]
+    done = subprocess.run(["git", "check-attr", "eol", "--", *names], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not in a clone")
+    assert done.stdout.splitlines() == [f"{name}: eol: lf" for name in names]

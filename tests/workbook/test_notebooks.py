@@ -28,10 +28,9 @@ def test_fit_to_be_committed(path):
 @each
 @pytest.mark.parametrize("profile", notebooks.PROFILES)
 def test_profiles_set_parameters_that_exist(path, profile):
-    nb = nbformat.read(path, 4)
     values = notebooks.parameters(path, profile)  # raises for a parameter that the notebook does not have
     assert profile == "cpu" or values, f"{path.stem} has no values in profiles/{profile}.yaml"
-    assert "retrain" in notebooks.default_parameters(nb)
+    assert "retrain" in notebooks.default_parameters(path)
 
 
 @pytest.mark.parametrize("profile", notebooks.PROFILES[1:])
@@ -42,8 +41,8 @@ def test_profiles_name_notebooks_that_exist(profile):
 
 @each
 def test_runs_from_nothing_with_the_smoke_profile(path, stores):
-    _, problem = run(path, "smoke", notebooks.parameters(path, "smoke"), form="pdf", tries=True)
-    assert problem == ""
+    outcome = run(path, "smoke", notebooks.parameters(path, "smoke"), form="pdf", tries=True)
+    assert outcome.problem == ""
     report = stores / "exports" / f"{path.stem}.pdf"
     assert report.read_bytes().startswith(b"%PDF") and report.stat().st_size > 20_000
 

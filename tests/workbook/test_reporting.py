@@ -47,6 +47,17 @@ def test_a_claim_is_only_stated_with_settings_of_ones_own(displayed):
     assert displayed[0][0]["text/plain"].startswith("✗")
 
 
+def test_a_claim_is_only_stated_of_data_of_ones_own_also_before_the_first_training(displayed):
+    try:
+        reporting.expect_shipped(False)
+        reporting.claim(False, "All is well.")
+        assert displayed[0][0]["text/plain"].startswith("✗")
+    finally:
+        reporting.expect_shipped(True)
+    with pytest.raises(reporting.ClaimError):
+        reporting.claim(False, "All is well.")
+
+
 # --- sources --------------------------------------------------------------------------------------------------------
 
 

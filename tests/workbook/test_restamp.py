@@ -73,6 +73,6 @@ def test_what_is_the_same_is_restamped_and_the_rest_is_listed(restamp):
     code, printed = restamp("restamp", "--accept", "01_line/s*", sign="+", remark="+ 1")
     assert code == 0 and "  01_line/sweep: accepted without a replay" in printed and "01_line/run" not in printed
 
-    code, printed = restamp("restamp", "-p", "steps='three'", sign="+", remark="+ 1")
+    code, printed = restamp("restamp", "-p", "steps=7", sign="+", remark="+ 1")
     assert code == 1 and "the notebook stopped, what stands behind is not restamped: cell 3: CannotReplay" in printed
     assert not any((checkpoints_folder() / "local").rglob("*.*")), "nothing is trained"

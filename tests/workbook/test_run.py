@@ -1,10 +1,18 @@
 """Running notebooks: what one that fails leaves, how parameters arrive, what is exported."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
+import pytest
 from small_notebooks import write
 
+from lib.storage.paths import ROOT
 from lib.workbook.command_line import main
 from lib.workbook.run import run
 
@@ -25,7 +33,8 @@ def test_a_notebook_that_fails_is_told_and_the_others_go_on(folder, stores, caps
     copy = nbformat.read(exports / "01_fails" / "01_fails.ipynb", 4)
     outputs = [output for cell in copy.cells for output in cell.get("outputs", [])]
     assert [output.output_type for output in outputs] == ["stream", "error"] and outputs[0].text == "so far\n"
-    assert not (exports / "01_fails.pdf").exists() and not (exports / "01_fails.html").exists()
+    assert not (exports / "01_fails.pdf").exists(), "it would be taken for the report of this run"
+    assert (exports / "01_fails.html").read_text() == "of an earlier run", "which asked for the other format"
     assert values() == {"text": "as it stands", "steps": 1, "rate": 0.5, "retrain": False, "profile": "smoke"}
     about = nbformat.read(exports / "02_works" / "02_works.ipynb", 4).metadata["workbook"]
     assert about["title"] == "Title of 02_works" and about["profile"] == "smoke" and about["seconds"] > 0
@@ -36,12 +45,10 @@ NASTY = "\"]; import os; os.mkdir('broken in')\n'''\"\"\" {x} \\n \\ $HOME Ã© â†
 
 
 def test_parameters_given_by_hand_are_values_and_never_code(folder, stores, values):
-    text, rate = json.dumps(NASTY), "__import__('os').mkdir('broken in')"
-    code = main(
-        ["run", "--only", "2", "--format", "none", "--retrain", "all", "-p", f"text={text}", "-p", f"rate={rate}"]
-    )
-    assert code == 0
-    assert values()["text"] == NASTY and values()["rate"] == rate and values()["retrain"] == "all"
+    code = main(["run", "--only", "2", "--format", "none", "--retrain", "all", "-p", f"text={json.dumps(NASTY)}"])
+    assert code == 0 and values()["text"] == NASTY and values()["retrain"] == "all"
+    assert main(["run", "--only", "2", "--format", "none", "-p", "text=__import__('os').mkdir('broken in')"]) == 0
+    assert values()["text"] == "__import__('os').mkdir('broken in')"
     assert not [path for path in stores.rglob("*") if path.name == "broken in"]
 
 
@@ -51,12 +58,92 @@ def test_a_report_that_cannot_be_made_leaves_none(folder, stores, monkeypatch):
         raise RuntimeError("the printer is on fire\ncell 3: no paper")
 
     monkeypatch.setattr("lib.workbook.export.export_html", half)
-    seconds, message = run(write(folder / "03_export.ipynb"), form="html")
+    seconds, message, *_ = run(write(folder / "03_export.ipynb"), form="html")
     assert seconds > 0 and message == "RuntimeError: cell 3: no paper"
     assert sorted(path.name for path in (stores / "exports").iterdir()) == ["03_export"]
 
 
 def test_a_kernel_that_dies_is_told(folder):
     path = write(folder / "03_dies.ipynb", "import os", "os._exit(1)")
-    _, message = run(path, form="none")
-    assert message.startswith("DeadKernelError: ")
+    message = run(path, form="none").problem
+    assert (
+        message.startswith("cell 4 (os._exit(1)): its process was killed") and "run one notebook at a time" in message
+    )
+
+
+@pytest.mark.parametrize(("code", "said"), [("sys.exit()", "what follows was not run"), ("sys.exit(0)", "0")])
+def test_a_cell_that_ends_the_program_is_a_failure(code, said, folder, stores):
+    path = write(folder / "03_ends.ipynb", f"import sys\n{code}", "print('never')")
+    outcome = run(path, form="html")
+    assert outcome.problem == f"cell 3 (import sys): SystemExit: {said}" and outcome.nb is None
+    assert not (stores / "exports" / "03_ends.html").exists()
+
+
+def test_a_worker_that_is_killed_takes_no_other_along(folder, capsys):
+    (folder / "01_fails.ipynb").unlink()
+    write(folder / "01_kills.ipynb", "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)", "input()")
+    assert main(["run", "--jobs", "2", "--format", "none"]) == 1
+    printed = capsys.readouterr().out
+    assert "01  Title of 01_kills" in printed and "FAILED: its process was killed" in printed
+    assert re.search(r"02  Title of 02_works  .*ok, ", printed)
+
+
+# --- two runs at a time -----------------------------------------------------------------------------------------------
+
+MEANWHILE = """import subprocess, sys
+from pathlib import Path
+program = "from lib.workbook.run import run; from pathlib import Path; "
+program += f"print(run(Path({str(Path.cwd() / '03_twice.ipynb')!r}), form='none').problem)"
+print(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout)"""
+
+
+def test_a_second_run_of_a_notebook_says_who_runs_it(folder, stores):
+    outcome = run(write(folder / "03_twice.ipynb", MEANWHILE), form="none")
+    assert outcome.problem == ""
+    said = "".join(output.text for output in outcome.nb.cells[2].outputs)
+    assert re.match(rf"it is being run already, by process {os.getpid()} on .* since 20.*: wait for that", said), said
+    assert run(folder / "03_twice.ipynb", form="none").problem == "", "afterwards it is free"
+
+
+def test_what_ran_is_returned_and_not_what_lies_there_later(folder):
+    path = write(folder / "03_first.ipynb", "print('first')")
+    first = run(path, form="none")
+    write(path, "print('second')")
+    assert run(path, form="none").nb.cells[2].outputs[0].text == "second\n"
+    assert first.nb.cells[2].outputs[0].text == "first\n"
+
+
+# --- told to stop -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to groups of processes")
+@pytest.mark.parametrize(("jobs", "number"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
+def test_told_to_stop_it_says_one_sentence(jobs, number, folder, stores, tmp_path):
+    """Ctrl+C reaches the whole group of processes, and a second one comes while the first is being obeyed."""
+    wait = "import os, pathlib, time\npathlib.Path(os.environ['WORKBOOK_EXPORTS'], 'begun').touch()\ntime.sleep(60)"
+    for name in ("01_fails", "02_works"):
+        write(folder / f"{name}.ipynb", wait)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(folder=folder, jobs=jobs))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen([sys.executable, str(program)], env=environment, **options)
+    while not (stores / "exports" / "begun").exists() and process.poll() is None:
+        time.sleep(0.05)
+    for _ in range(2):
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
+    _, said = process.communicate(timeout=50)
+    assert said == "stopped; what was being trained goes on from its last epoch when this is run again\n"
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+if __name__ == "__main__":
+    from lib.workbook.processes import stop_once
+    stop_once()
+    from lib.workbook import notebooks
+    from lib.workbook.command_line import main
+    notebooks.FOLDER = Path("{folder}")
+    sys.exit(main(["run", "--format", "none", "--jobs", "{jobs}"]))
+"""

@@ -1,6 +1,7 @@
 """Shipping: results that are asked for are kept, others go, and the notebooks get their outputs."""
 
 import os
+import time
 
 import nbformat
 from small_notebooks import write
@@ -27,9 +28,10 @@ def test_shipping_keeps_what_is_asked_for_and_the_outputs(folder, stores, capsys
     shipped.mkdir(parents=True)
     other = stores / "checkpoints" / "04_other" / "model.safetensors"
     other.parent.mkdir()
-    for old in (shipped / "unused.safetensors", shipped / ".model.safetensors.123", other):
+    ahead = time.time() + 3600  # a file server whose clock runs ahead, or behind: times tell nothing
+    for old, clock in ((shipped / "unused.safetensors", ahead), (shipped / ".model.safetensors.123", 1), (other, 1)):
         old.write_text("old")
-        os.utime(old, (1, 1))
+        os.utime(old, (clock, clock))
     assert main(["ship", "--only", "03"]) == 0, capsys.readouterr().out
     assert sorted(file.name for file in shipped.iterdir()) == ["model.safetensors", "sweep.json"]
     assert other.exists(), "results of other notebooks are none of its business"
@@ -46,6 +48,21 @@ def test_shipping_keeps_what_is_asked_for_and_the_outputs(folder, stores, capsys
     assert (shipped / "model.safetensors").read_bytes() == before and (shipped / "sweep.json").exists()
     printed = "".join(output.get("text", "") for output in nbformat.read(path, 4).cells[2].outputs)
     assert "03_ships/model: loaded (shipped)" in printed
+
+
+CHANGED = """import pathlib
+path = pathlib.Path("03_ships.ipynb")
+path.write_text(path.read_text().replace("Title of", "My title of"))"""
+
+
+def test_what_is_written_into_the_notebook_while_it_runs_is_not_lost(folder, stores, capsys):
+    path = write(folder / "03_ships.ipynb", CHANGED)
+    kept = stores / "checkpoints" / "03_ships" / "model.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("old")
+    assert main(["ship", "--only", "03"]) == 1
+    assert "03_ships.ipynb was changed while it ran, and stays as it is: ship it again" in capsys.readouterr().out
+    assert "My title of" in path.read_text() and kept.exists()
 
 
 def test_shipping_a_notebook_that_fails_changes_nothing(folder, stores):

@@ -60,6 +60,7 @@ def test_a_notebook_that_asks_for_nothing_stays_as_it_is():
     [
         ({}, "cell 4: metadata `try` needs some of change, rerun, run, and has "),
         ({"do": "it"}, "needs some of change, rerun, run, and has do"),
+        ({"change": [3]}, "cell 4: metadata `try` cannot be understood"),
         ({"change": [["return 3", "return 2"]]}, "'return 3' stands in no code cell before it"),
         ({"rerun": ["f()"]}, r"'f\(\)' stands in 2 code cells before it; name a piece that stands in one"),
     ],
@@ -72,5 +73,5 @@ def test_what_cannot_be_tried_is_told(asked, message):
 def test_a_change_that_fails_names_the_cell_that_asks(stores):
     path = write(stores / "03_asks.ipynb", "x = 1", asks(change=[["x = 1", "x = undefined"]]))
     assert run(path, form="none")[1] == ""
-    seconds, problem = run(path, form="none", tries=True)
+    seconds, problem, *_ = run(path, form="none", tries=True)
     assert problem.startswith("what cell ") and "asks to try (x = undefined): NameError" in problem

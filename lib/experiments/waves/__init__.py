@@ -1,14 +1,16 @@
 """Training and evaluating forecasters of waves, configured by Hydra; notebooks and the command line call the same.
 
-`settings` says what can be asked for, `forecasters` makes data and models of it, `training` trains and keeps them,
-`evaluation` measures them, `command_line` is `python -m lib.experiments.waves`. The tree of settings lies in
-`lib/experiments/config`.
+`settings` says what can be asked for, `limits` which values make sense, `overrides` reads them; `forecasters` makes
+data and models of them, `training` trains and keeps them, `evaluation` measures them, `command_line` is
+`python -m lib.experiments.waves`, `slurm` waits for its jobs. The tree of settings lies in `lib/experiments/config`.
 """
 
 from lib.experiments.waves.command_line import main
 from lib.experiments.waves.evaluation import error_at, evaluate, forecast, score, summary
 from lib.experiments.waves.forecasters import baselines, build, wave_data
-from lib.experiments.waves.settings import CONFIG, SettingsError, check_training, compose, flat, refuse_code
+from lib.experiments.waves.limits import check
+from lib.experiments.waves.overrides import compose
+from lib.experiments.waves.settings import CONFIG, SettingsError, flat
 from lib.experiments.waves.training import WEIGHTS, fit, load, rate_factor, rollout_length, set_scales, study, train
 
 __all__ = [
@@ -17,7 +19,7 @@ __all__ = [
     "SettingsError",
     "baselines",
     "build",
-    "check_training",
+    "check",
     "compose",
     "error_at",
     "evaluate",
@@ -27,7 +29,6 @@ __all__ = [
     "load",
     "main",
     "rate_factor",
-    "refuse_code",
     "rollout_length",
     "score",
     "set_scales",

@@ -8,4 +8,6 @@ import sys
 from lib.experiments.waves.command_line import main
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # an arrow that a terminal's encoding lacks ends no training
     sys.exit(main())

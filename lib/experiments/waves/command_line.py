@@ -1,6 +1,6 @@
 """The command line of the wave experiments.
 
-    python -m lib.experiments.waves train data=fast model.c_list=[16,32] training.steps=500
+    python -m lib.experiments.waves train data=fast model.c_list=[8,16,32] training.steps=500
     python -m lib.experiments.waves train -m seed=0,1,2 data=slow,fast          (one run for each combination)
     python -m lib.experiments.waves evaluate exports/runs/waves/2026-01-31_12-00-00
     python -m lib.experiments.waves evaluate "exports/runs/waves/*"
@@ -10,48 +10,170 @@ run keeps its settings in `.hydra/`, its weights and its TensorBoard events in o
 """
 
 import argparse
+import contextlib
 import glob
+import itertools
 import json
 import os
+import shlex
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from lib import training
 from lib.experiments.waves.evaluation import evaluate
-from lib.experiments.waves.settings import CONFIG, SettingsError, check_command_line
+from lib.experiments.waves.limits import RANGES
+from lib.experiments.waves.overrides import check_command_line
+from lib.experiments.waves.settings import CONFIG, SettingsError
 from lib.experiments.waves.training import WEIGHTS, load, train
 from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import exports_folder
 from lib.training import distributed
 
+KNOWN = (ValueError, CheckpointError, training.TrainingError, HydraException, OmegaConfBaseException)
+FAILED = []  # what went wrong in the runs of this process, a line each
+
+
+def main(arguments=None):
+    """Do what the arguments (default: those of the program) ask for; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = arguments.pop(0) if arguments else "--help"
+    try:
+        if command == "train":
+            return _train_all(arguments)
+        if command == "evaluate":
+            return _evaluate_all(arguments)
+    except training.TrainingError as error:  # a line for each run that failed as a job
+        print(error, file=sys.stderr)
+        return 1
+    except KNOWN as error:
+        print(str(error).partition("\n")[0], file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:  # of a training it says how far it was
+        print(str(stopped) or "Stopped: the same command goes on where this one was", file=sys.stderr)
+        return 130
+    print(__doc__)
+    return 0 if command in ("-h", "--help") else 2
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def _train_all(arguments):
+    """Let Hydra make the runs that are asked for, each with `_train`."""
+    os.environ["WORKBOOK_EXPORTS"] = str(exports_folder())  # the tree of settings names it
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed with half their traceback
+    FAILED.clear()
+    folder = _new_folder() if check_command_line(arguments) and distributed.is_main() else None
+    if folder:
+        os.environ["WORKBOOK_RUN"] = folder.name
+    elif not distributed.is_main():  # of the processes that share a training, one keeps records
+        arguments = [*arguments, *(f"hydra.{kind}.dir={tempfile.mkdtemp()}" for kind in ("run", "sweep"))]
+    if any(text.startswith("hydra/launcher=") for text in arguments):
+        from lib.experiments.waves import slurm  # it needs Slurm's modules, which only Linux has
+
+        slurm.install()
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        hydra.main(config_path=str(CONFIG), config_name="config", version_base="1.3")(_train)()
+    finally:
+        if folder:
+            with contextlib.suppress(OSError):  # not empty, unless another folder was asked for
+                folder.rmdir()
+    return int(bool(FAILED))
+
+
+def _new_folder():
+    """A folder named after the time that nobody else has, whoever starts in the same second."""
+    runs = exports_folder() / "runs" / "waves"
+    name = time.strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            folder = runs / (name if number == 1 else f"{name}_{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {runs}: {error.strerror}; name another folder by WORKBOOK_EXPORTS"
+        ) from error
+
 
 def _train(config):
-    """One run of `train` on the command line; Hydra has made its folder and stored its overrides there."""
+    """One run of `train`; Hydra has made its folder and stored its overrides there.
+
+    Returns:
+        None, or what went wrong in one line, so that the other runs of a multirun go on; what is unexpected is raised.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         train(config, "waves/run", log_dir=folder)
-    except (ValueError, training.TrainingError, CheckpointError) as error:
-        raise SystemExit(f"{folder}: {error}") from error  # one line; anything unexpected keeps its traceback
-    print(f"{folder}: evaluate with `python -m lib.experiments.waves evaluate {folder}`")
+    except KNOWN as error:
+        problem = f"{folder}: {error}"
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        problem = (
+            f"{folder}: not enough memory; lower training.predictions_per_step, the model, data.size or data.share"
+        )
+    else:
+        if distributed.is_main():
+            print(f"{folder}: evaluate with `python -m lib.experiments.waves evaluate {shlex.quote(str(folder))}`")
+        return None
+    FAILED.append(problem)
+    print(problem, file=sys.stderr)
+    return problem
 
 
-def _evaluate(patterns, runs):
-    folders = sorted({Path(match) for pattern in patterns for match in glob.glob(str(pattern))})
-    folders = [found for folder in folders for found in _runs_in(folder)]
+# --- evaluating -----------------------------------------------------------------------------------------------------
+
+
+def _evaluate_all(arguments):
+    parser = argparse.ArgumentParser(prog="python -m lib.experiments.waves evaluate")
+    parser.add_argument("runs", nargs="+", help="folders of runs; wildcards are allowed")
+    parser.add_argument("--test-runs", type=int, help="how many of the test runs (default: as configured)")
+    args = parser.parse_args(arguments)
+    least, most = RANGES["evaluation.runs"]
+    if args.test_runs is not None and not least <= args.test_runs <= most:
+        raise SettingsError(f"--test-runs must be at least {least} and at most {most}; got {args.test_runs}")
+    folders = sorted({folder for pattern in args.runs for folder in _matches(pattern)})
+    folders = list(dict.fromkeys(found for folder in folders for found in _runs_in(folder)))
     if not folders:
-        raise SettingsError(f"no finished run matches {' '.join(patterns)}")
+        raise SettingsError(f"no finished run matches {' '.join(args.runs)}")
     print(f"{'one step':>10} {'% of copying':>13} {'RMSE @50':>9} {'@100':>7}   run (RMSE in % of the deviation)")
+    code = 0
     for folder in folders:
-        model, config = load(folder)
-        result = evaluate(model, config, runs)
-        write_atomically(folder / "scores.json", json.dumps(result).encode())
-        at = [f"{100 * result['rmse'][h - 1]:.1f}" if len(result["rmse"]) >= h else "–" for h in (50, 100)]
-        share = 100 * result["one_step_share"]
-        print(f"{result['one_step_mse']:10.2e} {share:13.4f} {at[0]:>9} {at[1]:>7}   {folder}", flush=True)
+        try:
+            print(_evaluated(folder, args.test_runs), flush=True)
+        except KNOWN as error:  # the others are evaluated all the same
+            print(error, file=sys.stderr)
+            code = 2
+    return code
+
+
+def _evaluated(folder, runs):
+    """Evaluate a run, store its numbers in its folder, and return its row of the table."""
+    model, config = load(folder)
+    result = evaluate(model, config, runs)
+    write_atomically(folder / "scores.json", json.dumps(result).encode())
+    at = [f"{100 * result['rmse'][h - 1]:.1f}" if len(result["rmse"]) >= h else "–" for h in (50, 100)]
+    share = 100 * result["one_step_share"]
+    return f"{result['one_step_mse']:10.2e} {share:13.4f} {at[0]:>9} {at[1]:>7}   {folder}"
+
+
+def _matches(pattern):
+    """What a path stands for: itself, else what its wildcards match; a bracket may be part of a name."""
+    if os.path.exists(pattern):
+        return [Path(pattern)]
+    found = glob.glob(pattern) or glob.glob(pattern.replace("[", "[[]"))
+    return [Path(match) for match in found]
 
 
 def _runs_in(folder):
@@ -59,29 +181,3 @@ def _runs_in(folder):
     if (folder / WEIGHTS).is_file():
         return [folder]
     return sorted(file.parent for file in folder.glob(f"*/{WEIGHTS}"))
-
-
-def main(arguments=None):
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    command = arguments.pop(0) if arguments else "--help"
-    try:
-        if command == "train":
-            check_command_line(arguments)
-            os.environ["WORKBOOK_EXPORTS"] = str(exports_folder())  # the tree of settings names it
-            if not distributed.is_main():  # of the processes that share a training, one keeps records
-                arguments += [f"hydra.{kind}.dir={tempfile.mkdtemp()}" for kind in ("run", "sweep")]
-            sys.argv = [sys.argv[0], *arguments]
-            hydra.main(config_path=str(CONFIG), config_name="config", version_base="1.3")(_train)()
-            return 0
-        if command == "evaluate":
-            parser = argparse.ArgumentParser(prog="python -m lib.experiments.waves evaluate")
-            parser.add_argument("runs", nargs="+", help="folders of runs; wildcards are allowed")
-            parser.add_argument("--test-runs", type=int, help="how many of the test runs (default: as configured)")
-            args = parser.parse_args(arguments)
-            _evaluate(args.runs, args.test_runs)
-            return 0
-    except (SettingsError, CheckpointError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(__doc__)
-    return 0 if command in ("-h", "--help") else 2

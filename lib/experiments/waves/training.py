@@ -11,7 +11,8 @@ from lib import training
 from lib.datasets.waves import WaveWindows
 from lib.experiments.waves.evaluation import evaluate, rounded, score
 from lib.experiments.waves.forecasters import build, builder, wave_data
-from lib.experiments.waves.settings import SettingsError, check_training, flat
+from lib.experiments.waves.limits import check
+from lib.experiments.waves.settings import SettingsError, flat, typed
 from lib.losses import forecast_loss, pushforward_loss
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_atomically
@@ -62,7 +63,6 @@ def fit(model, config, **options):
     long ones: neither its time nor its memory grows with the length of the roll-out.
     """
     settings = config.training
-    check_training(settings)
     runs = wave_data(config.data, "train", config.data.share)
     if config.model.get("scaled", True):
         set_scales(model, runs)
@@ -118,14 +118,8 @@ def train(config, name, *, retrain=False, why="", log_dir=None):
     Raises:
         SettingsError: no such training is possible. CheckpointError: the name cannot be stored.
     """
+    check(config)
     make = builder(config)
-    check_training(config.training)
-    try:
-        wave_data(config.data, "validation", 0.01)
-        if not 0 < config.data.share <= 1:
-            raise ValueError(f"share must lie above 0 and at most at 1, got {config.data.share}")
-    except ValueError as error:
-        raise SettingsError(f"data: {error}") from error
     folder = Path(log_dir) if log_dir else exports_folder() / "runs" / name
 
     def start(model, resume, log_dir):
@@ -153,13 +147,15 @@ def load(folder):
     if not file.is_file() or not (folder / WEIGHTS).is_file():
         raise SettingsError(f"{folder} is no finished run: it has no {file.name if not file.is_file() else WEIGHTS}")
     try:
-        config = OmegaConf.load(file)
+        config = typed(OmegaConf.load(file))
+        check(config)  # before memory is taken
         model = build(config)
         model.load_state_dict(tensors.load(folder / WEIGHTS))
     except CheckpointError:
         raise
     except Exception as error:
-        raise SettingsError(f"the settings in {file} are damaged or of another version: {error}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise SettingsError(f"the settings in {file} are damaged or of another version: {reason}") from error
     return model, config
 
 
@@ -174,6 +170,8 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
         list of dicts: the flat settings, what `evaluate` returns, `loss` and `share` (the one-step error on validation
         runs over copying's, after each tenth of the training), and `cpu_seconds`.
     """
+    for config in configs:
+        check(config)
     first, known = configs[0], {json.dumps(run.settings): run for run in trained}
     asked = {"evaluation": {"runs": runs}} if runs else {}
     # What `run` reads decides its results: of the builders, those of these settings and no others.

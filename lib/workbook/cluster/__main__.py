@@ -72,4 +72,6 @@ def _parser():
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a name that a terminal's encoding lacks ends no task
     sys.exit(main())

@@ -1,6 +1,7 @@
 """Asking Slurm: what its programs print, what is in the queue, what it remembers of a task."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -12,13 +13,18 @@ def call(*command, environment=None):
     """What one of Slurm's programs prints.
 
     Raises:
-        UsageError: it is not installed here, or refuses; the message is its own.
+        UsageError: it is not installed here, does not answer, or refuses; the message is its own, in one line.
     """
     if not shutil.which(command[0]):
         raise UsageError(f"there is no {command[0]} here: run this where the cluster's jobs are submitted")
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    options = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True, "errors": "replace"}
+    try:
+        done = subprocess.run(command, timeout=120, **options)
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{command[0]} has not answered for two minutes; try again later") from error
     if done.returncode:
-        raise UsageError(f"{command[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+        lines = [re.sub(rf"^{command[0]}: (error: )?", "", line) for line in done.stderr.strip().splitlines()]
+        raise UsageError(f"{command[0]}: {'; '.join(lines) or f'exit code {done.returncode}'}")
     return done.stdout.strip()
 
 
@@ -32,7 +38,7 @@ def queued(job):
         if "Invalid job id" in str(error):  # finished so long ago that Slurm has forgotten it
             return {}
         raise
-    tasks = [line.split("|") for line in lines]
+    tasks = [line.split("|", 2) for line in lines]
     return {int(number): (state.lower(), where.strip("()")) for number, state, where in tasks if number.isdigit()}
 
 

@@ -23,25 +23,27 @@ def states(job):
     Raises:
         UsageError: no such job was submitted from here.
     """
-    folder = records.folder()
-    numbers = {*records.read(folder / f"{job}.json").get("numbers", [])}
-    numbers |= {int(file.stem.split("_")[1]) for file in folder.glob(f"{job}_*.json")}
+    numbers = records.numbers(job)
     if not numbers:
         there = f"there are {', '.join(records.jobs())}" if records.jobs() else "there are none yet: make cluster"
         raise UsageError(f"no job {job} was submitted from here; {there}")
     queue = queued(job)
-    return [state_of(job, number, queue.get(number)) for number in sorted(numbers)]
+    return [state_of(job, number, queue.get(number)) for number in sorted(numbers | set(queue))]
 
 
 def state_of(job, number, queue):
     """A dict as in `states`, from what the task wrote and its place in the queue: (state, where), or None."""
-    found = records.read(records.folder() / f"{job}_{number}.json")
+    damage = ""
+    try:
+        found = records.read(records.folder() / f"{job}_{number}.json")
+    except UsageError as error:
+        found, damage = {}, str(error)
     state, seconds, node = found.get("state", "lost"), found.get("seconds", 0), found.get("node", "")
     result, log = found.get("report") or found.get("problem", ""), found.get("log", "")
     result = str(short(result)) if found.get("report") else result
     if queue is not None and queue[0] in ("running", "completing") and state in ("running", "lost"):
         state, node = "running", queue[1]
-        seconds += time.time() - found["since"] if found.get("state") == "running" else 0
+        seconds += time.time() - found.get("since", time.time()) if found.get("state") == "running" else 0
     elif queue is not None and state not in ("done", "failed"):
         state = "waiting"
         times = found.get("restarts", -1) + 1
@@ -50,7 +52,7 @@ def state_of(job, number, queue):
     elif state in ("running", "lost"):  # it says it runs, but it is not in the queue
         known = details(job, number)
         why, log = known.get("JobState", "no longer known to Slurm"), log or known.get("StdOut", "")
-        state, result = "lost", f"ended without a word: {why}{REMEDIES.get(why, '')}"
+        state, result = "lost", damage or f"ended without a word: {why}{REMEDIES.get(why, '')}"
     name = records.notebook(number).stem
     line = {"number": number, "name": name, "state": state, "minutes": seconds / 60, "node": node}
     return line | {"result": result, "log": log, "restarts": found.get("restarts", 0), "report": found.get("report")}
@@ -73,12 +75,15 @@ def summary(job):
     """Gather the reports of a job in `exports/cluster/JOB/`, with the table as `summary.txt`; returns `states(job)`."""
     lines = states(job)
     folder = records.folder() / str(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    for line in lines:
-        if line["report"] and Path(line["report"]).is_file():
-            shutil.copy2(line["report"], folder)
     done = sum(line["state"] == "done" for line in lines)
     text = f"Job {job}: {done} of {len(lines)} notebooks done\n{table(lines)}"
-    (folder / "summary.txt").write_text(text + "\n", "utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for line in lines:
+            if line["report"] and Path(line["report"]).is_file():
+                shutil.copy2(line["report"], folder)
+        (folder / "summary.txt").write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{text}\nThe reports cannot be gathered in {short(folder)}: {error}") from error
     print(f"{text}\nThe reports are gathered in {short(folder)}.")
     return lines

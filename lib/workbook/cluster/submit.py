@@ -48,16 +48,25 @@ def submit(profile="gpu", only=None, retrain=None, form="pdf"):
     values = settings(profile)
     environment = os.environ | values | {"PROFILE": profile, "RETRAIN": retrain or "", "FORMAT": form}
     environment["WORKBOOK_EXPORTS"] = str(exports_folder().resolve())
-    common = ["sbatch", "--parsable", f"--chdir={ROOT}", *shlex.split(values["WORKBOOK_OPTIONS"])]
+    try:
+        options = shlex.split(values["WORKBOOK_OPTIONS"])
+    except ValueError as error:
+        raise UsageError(f"WORKBOOK_OPTIONS={values['WORKBOOK_OPTIONS']}: {error}") from error
+    common = ["sbatch", "--parsable", f"--chdir={ROOT}", *options]
     common += [f"--{name}={values[key]}" for name, key in COMMON.items() if values[key]]
     own = [f"--{name}={values[key]}" for name, key in OWN.items() if values[key]]
     array = ",".join(map(str, numbers)) + (f"%{values['WORKBOOK_AT_ONCE']}" if values["WORKBOOK_AT_ONCE"] else "")
-    own += [f"--array={array}", f"--signal=B:USR1@{values['WORKBOOK_WARNING']}", f"--output={folder}/%A_%a.log"]
+    logs = str(folder).replace("%", "%%")  # which Slurm reads as one
+    own += [f"--array={array}", f"--signal=B:USR1@{values['WORKBOOK_WARNING']}", f"--output={logs}/%A_%a.log"]
     job = call(*common, *own, "cluster/report.sbatch", environment=environment).split(";")[0]
-    after = ["--dependency=afterany:" + job, f"--output={folder}/{job}_summary.log"]
-    last = call(*common, *after, "cluster/summary.sbatch", job, environment=environment).split(";")[0]
-    record = {"numbers": numbers, "profile": profile, "retrain": retrain, "summary": last}
+    record = {"numbers": numbers, "profile": profile, "retrain": retrain}
     records.write(folder / f"{job}.json", record)
+    after = ["--dependency=afterany:" + job, f"--output={logs}/{job}_summary.log"]
+    try:
+        last = call(*common, *after, "cluster/summary.sbatch", job, environment=environment).split(";")[0]
+    except UsageError as error:
+        raise UsageError(f"job {job} is queued, but no summary after it: {error}") from error
+    records.write(folder / f"{job}.json", record | {"summary": last})
     print(f"Queued {len(numbers)} of the notebooks as job {job} (profile {profile}), the summary as job {last}.")
     print(f"`make cluster-status` shows how far they are; `scancel {job} {last}` ends them.")
     return job

@@ -42,7 +42,11 @@ def task(number):
     signal.signal(signal.SIGTERM, stop)
     file = records.folder() / f"{job}_{number}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    state = records.read(file)
+    try:
+        state = records.read(file)
+    except UsageError as error:  # it only tells of earlier starts
+        print(error)
+        state = {}
     past = state.get("seconds", 0)
     state |= {"state": "running", "node": node, "since": time.time(), "restarts": state.get("restarts", -1) + 1}
     state |= {"seconds": past, "log": details(job, number).get("StdOut", ""), "problem": ""}

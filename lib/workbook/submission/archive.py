@@ -1,9 +1,12 @@
 """The archive that is handed in: what goes into it, and the file itself."""
 
+import ast
+import contextlib
 import datetime
 import io
 import os
 import re
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -18,8 +21,12 @@ FEEDBACK = "feedback.md"
 DATA = "data/README.md"  # lists the workbook's own data
 FILES = (FEEDBACK, "README.md", "Makefile", "pyproject.toml", "requirements.txt", "environment.yml", DATA)
 FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
-FOLDERS = ("lib", "tests", "cluster", "docs")
-CODE = {"", ".py", ".js", ".css", ".html", ".md", ".yaml", ".yml", ".toml", ".sh", ".sbatch", ".def", ".json", ".j2"}
+FOLDERS = ("lib", "tests", "cluster", "docs", "notebooks")
+# What in these folders is the workbook's own, where no git can tell.
+PATTERNS = ("lib/**/*.py", "lib/experiments/config/**/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/**/*.json")
+PATTERNS += ("tests/**/*.py", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
+PATTERNS += ("docs/*.md", "docs/*.py", "docs/*.svg", "docs/picture.png", "notebooks/glossary.md")
+PATTERNS += ("notebooks/profiles/*.yaml",)
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 
@@ -34,41 +41,95 @@ def contents(reports, notebooks_folder, used):
     """What is packed beside the PDF: {kind: {name in the archive: bytes}}.
 
     Args:
-        reports: what is handed in. notebooks_folder: where their own pictures and Python files lie.
+        reports: what is handed in. notebooks_folder: where they lie.
         used: files in the store of checkpoints, relative to it, that the notebooks loaded or wrote when they ran.
 
-    Of the workbook's own data, those are packed that the notebooks name.
-    Left out is whatever else lies in the folders: other data, caches, exports, other notebooks and other results.
-    Results in `checkpoints/local/` are packed if the notebooks used them: weights and numbers, never the data behind
-    them.
+    Packed are the workbook's own code, and its data that the notebooks name; of other files the pictures that their
+    texts show, the Python files that their code imports, and the results that they used or that ship with them. Never
+    the data behind results in `checkpoints/local/`, nor whatever else lies in the folders.
     """
     texts = "\n".join(cell.source for report in reports for cell in report.nb.cells if cell.cell_type == "markdown")
-    notebooks = {f"notebooks/{report.path.name}": _bytes(report.nb) for report in reports}
+    code, notebooks = {name: ROOT / name for name in FILES if name != FEEDBACK}, {}
+    for name in own_files():
+        folder, _, rest = name.partition("/")
+        if folder != "notebooks":
+            code[name] = ROOT / name
+        elif not rest.endswith(".ipynb") and (notebooks_folder / rest).is_file():
+            notebooks[name] = notebooks_folder / rest
     for name, path in _files(notebooks_folder):
-        if path.suffix in CODE - {""} or (path.suffix.lower() in PICTURES and name in texts):
-            notebooks[f"notebooks/{name}"] = path.read_bytes()
-    code = {
-        f"{folder}/{name}": path.read_bytes()
-        for folder in FOLDERS
-        for name, path in _files(ROOT / folder)
-        if path.suffix in CODE or folder == "docs" and path.suffix in PICTURES
-    }
-    code |= {name: (ROOT / name).read_bytes() for name in FILES if name != FEEDBACK}
+        if path.suffix.lower() in PICTURES and name in texts:
+            notebooks[f"notebooks/{name}"] = path
+    cells = [cell for report in reports for cell in report.nb.cells if cell.cell_type == "code"]
+    sources = [(cell.source, notebooks_folder) for cell in cells]
+    sources += [(path.read_text("utf-8", "replace"), path.parent) for path in code.values() if path.suffix == ".py"]
+    for path in imported(sources, notebooks_folder):
+        if path.is_relative_to(notebooks_folder):
+            notebooks[f"notebooks/{path.relative_to(notebooks_folder).as_posix()}"] = path
+        else:
+            code[path.relative_to(ROOT).as_posix()] = path
     shipped, local = {}, {}
     numbers = tuple(f"{report.number}_" for report in reports)
     for name, path in _files(checkpoints_folder()):
         if path.suffix in STORED and (name in used or name.startswith(numbers)):
-            (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path.read_bytes()
+            (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path
     everything = "\n".join(cell.source for report in reports for cell in report.nb.cells)
-    data = {name: (ROOT / name).read_bytes() for name in _own_data() if _names(everything, name)}
-    return {
+    data = {name: ROOT / name for name in _own_data() if _names(everything, name)}
+    kinds = {
         "notebooks": notebooks,
         "checkpoints that ship": shipped,
         "checkpoints/local, your own that the notebooks used": local,
         "code": code,
         "data": data,
-        FEEDBACK: {FEEDBACK: (ROOT / FEEDBACK).read_bytes()},
+        FEEDBACK: {FEEDBACK: ROOT / FEEDBACK},
     }
+    packed = {kind: {name: path.read_bytes() for name, path in files.items()} for kind, files in kinds.items()}
+    packed["notebooks"] |= {f"notebooks/{report.path.name}": _bytes(report.nb) for report in reports}
+    return packed
+
+
+def own_files():
+    """Names of the workbook's own files in FOLDERS: those that git tracks or, in no clone, those like PATTERNS."""
+    names = []
+    if (ROOT / ".git").exists():
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git, or it does not trust the folder
+            command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", *FOLDERS]
+            listed = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+            names = os.fsdecode(listed).split("\0")[:-1]
+    names = names or [path.relative_to(ROOT).as_posix() for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
+    return [name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
+
+
+def imported(sources, folder):
+    """Python files in the folder of the notebooks, or in the workbook's, that code imports, also through others.
+
+    Args:
+        sources: pairs of a piece of code and the folder that it lies in; what is no Python is passed over.
+    """
+    found, tried, waiting = [], set(), [*sources]
+    while waiting:
+        source, here = waiting.pop()
+        for level, parts in _imports(source):
+            places = [here, *here.parents][level - 1 : level] if level else [folder, ROOT]
+            stems = {place.joinpath(*parts[:end]) for place in places for end in range(len(parts) + 1)} - tried
+            tried |= stems
+            for path in [path for stem in stems for path in (stem.parent / f"{stem.name}.py", stem / "__init__.py")]:
+                within = path.is_relative_to(folder) or path.is_relative_to(ROOT)
+                if within and path.is_file() and not path.is_symlink():
+                    found.append(path)
+                    waiting.append((path.read_text("utf-8", "replace"), path.parent))
+    return found
+
+
+def _imports(source):
+    """What a piece of code imports: (dots before it, parts of its name). Commands of IPython are passed over."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", source))):
+            if isinstance(node, ast.Import):
+                yield from ((0, alias.name.split(".")) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                before = node.module.split(".") if node.module else []
+                yield from ((node.level, [*before, alias.name]) for alias in node.names)
 
 
 def _own_data():

@@ -74,8 +74,9 @@ def _pdf(nb, preamble, path=None):
     about = {"metadata": {"name": path.stem, "path": str(path.parent)}} if path else {}
     try:
         return TypstPDFExporter(preamble=PREAMBLE + preamble).from_notebook_node(nb, resources=about)[0]
-    except ExportError as error:
-        raise UsageError(f"{path.name if path else 'the cover'} cannot be printed: {error}") from error
+    except Exception as error:  # damaged outputs and pictures raise nearly anything
+        reason = str(error) if isinstance(error, ExportError) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"{path.name if path else 'the cover'} cannot be printed: {reason}") from error
 
 
 def _page_numbers(first, total):

@@ -11,7 +11,7 @@ from lib.storage.paths import ROOT, exports_folder
 from lib.workbook import notebooks
 from lib.workbook.check import clean, shows_machine
 from lib.workbook.notebooks import PAPERMILL_TAGS
-from lib.workbook.run import USED, executed_copy, run_all
+from lib.workbook.run import run_all
 from lib.workbook.submission import archive
 from lib.workbook.submission.file_names import file_stem, pdf_name
 from lib.workbook.submission.members import members
@@ -36,13 +36,15 @@ def submit(sheet, names, matriculations, emails, pdf=None, profile="cpu", date=N
     date = date or datetime.date.today().isoformat()
     about = {"profile": profile, "form": "none", "authors": [person.name for person in people], "date": date}
     jobs = [{"path": path, "values": notebooks.parameters(path, profile)} | about for path in paths]
-    if len(run_all(jobs, workers)) < len(paths):
+    good = run_all(jobs, workers)
+    if len(good) < len(paths):
         old = "; the one of an earlier run is unchanged" if target.exists() else ""
         print(f"no archive was written, because not every notebook ran{old}", file=sys.stderr)
         return False
-    reports = [_tidy(path) for path in paths]
+    reports = [_tidy(path, good[path].nb) for path in paths]
+    used = {name for path in paths for name in good[path].used}
     content, first = merged_pdf(reports, people, sheet, date)
-    kinds = {pdf: {pdf: content}} | archive.contents(reports, notebooks.FOLDER, _used_by(paths))
+    kinds = {pdf: {pdf: content}} | archive.contents(reports, notebooks.FOLDER, used)
     sizes = archive.write(target, kinds)
     for line in summary(target, kinds, sizes, reports, first):
         print(str(line).replace(str(ROOT) + os.sep, ""))
@@ -55,9 +57,8 @@ def submit(sheet, names, matriculations, emails, pdf=None, profile="cpu", date=N
     return True
 
 
-def _tidy(path):
+def _tidy(path, nb):
     """A notebook as it is handed in: what the run has shown, with the parameters that were set for it."""
-    nb = nbformat.read(executed_copy(path), 4)
     about = nb.metadata["workbook"]
     nb = relative(clean(nb, PAPERMILL_TAGS - {"injected-parameters"}))
     nb.metadata["workbook"] = about
@@ -73,9 +74,3 @@ def relative(node):
     if isinstance(node, list):
         return [relative(item) for item in node]
     return nbformat.from_dict({key: relative(value) for key, value in node.items()}) if isinstance(node, dict) else node
-
-
-def _used_by(paths):
-    """Files in the store of checkpoints, relative to it, that the last runs of these notebooks loaded or wrote."""
-    files = [executed_copy(path).with_name(USED) for path in paths]
-    return {line for file in files if file.is_file() for line in file.read_text("utf-8").splitlines()}

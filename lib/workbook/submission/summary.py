@@ -24,7 +24,7 @@ def summary(path, kinds, sizes, reports, first):
         else:
             note = f"{len(files)} files: {', '.join(_folders(files))}" if files else "none"
         yield f"  {_size(sizes[kind]):>9}  {kind}: {note}"
-    yield "  left out: other data, notebooks and results, exports, caches"
+    yield "  left out: other files, data, notebooks and results; exports, caches"
 
 
 def _folders(files):

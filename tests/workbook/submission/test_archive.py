@@ -52,8 +52,9 @@ def test_what_is_packed_and_what_is_not(stores):
         (store / name).parent.mkdir(parents=True, exist_ok=True)
         (store / name).write_bytes(secret)
     for name in (
-        "02_name.ipynb", "03_other.ipynb", "helper.py", "profiles/smoke.yaml", "shown.png", "faces/private.jpg",
-        "film.mp4", ".ipynb_checkpoints/02_name-checkpoint.ipynb", "__pycache__/helper.pyc", "__pycache__/x.py",
+        "02_name.ipynb", "03_other.ipynb", "profiles/smoke.yaml", "shown.png", "faces/private.jpg", "film.mp4",
+        "notes.md", "profiles/mine.yaml", "passwords.py", "02_name-Copy1.ipynb", "mine/02_name.ipynb",
+        ".ipynb_checkpoints/02_name-checkpoint.ipynb", "__pycache__/helper.pyc", "__pycache__/x.py",
     ):  # fmt: skip
         (notebooks / name).parent.mkdir(parents=True, exist_ok=True)
         (notebooks / name).write_bytes(secret)
@@ -61,13 +62,18 @@ def test_what_is_packed_and_what_is_not(stores):
         (stores / "elsewhere.py").write_bytes(secret)
         (notebooks / "link.py").symlink_to(stores / "elsewhere.py")
         (notebooks / "folder").symlink_to(stores)
-    handed_in = report("02")
+    (notebooks / "helper.py").write_text("from part.inner import value")
+    (notebooks / "part").mkdir()
+    (notebooks / "part" / "inner.py").write_text("from ..part import other\nvalue = 1")
+    (notebooks / "part" / "other.py").write_text("import link")
+    handed_in = report("02", "%matplotlib inline\nimport helper as h, torch", "def unfinished(")
     handed_in.nb.cells.append(new_markdown_cell("![A picture](shown.png)"))
     used = {"03_other/used.json", "local/02_name/model/1.safetensors", "../outside.json"}
     kinds = archive.contents([handed_in], notebooks, used)
 
     assert set(kinds["notebooks"]) == {
-        f"notebooks/{n}" for n in ("02_name.ipynb", "helper.py", "profiles/smoke.yaml", "shown.png")
+        f"notebooks/{n}"
+        for n in ("02_name.ipynb", "helper.py", "part/inner.py", "part/other.py", "profiles/smoke.yaml", "shown.png")
     }
     own = nbformat.reads(kinds["notebooks"]["notebooks/02_name.ipynb"].decode(), 4)
     assert "workbook" not in own.metadata and own.cells == handed_in.nb.cells
@@ -82,17 +88,55 @@ def test_what_is_packed_and_what_is_not(stores):
     assert {"lib/workbook/run.py", "lib/experiments/config/config.yaml", "lib/figures/game_player.js"} <= code
     assert not [name for name in code if re.search(r"(^|/)(\.|__pycache__|exports|.*egg-info)|^data/(?!README)", name)]
     assert not kinds["data"], "the notebook names none"
-    files = [path for path in (ROOT / "lib").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    missing = {path.relative_to(ROOT).as_posix() for path in files} - code
-    assert not missing, f"the unpacked archive would not work without {missing}"
 
 
-def test_the_workbooks_own_data_are_packed_with_the_notebooks_that_name_them(stores, tmp_path, monkeypatch):
-    root = tmp_path / "root"
-    shutil.copytree(ROOT / "docs", root / "docs")
+def own_workbook(root, files):
+    """A small workbook with the files that every one needs, and these."""
     for name in archive.FILES:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
+    return root
+
+
+STRAY = ("lib/id_rsa", "lib/token.json", "cluster/.env", "docs/diary.txt", "tests/key.pem", "notebooks/notes.md")
+OURS = ("lib/models/model.py", "lib/experiments/config/data/fast.yaml", "cluster/Dockerfile", "notebooks/glossary.md")
+
+
+def test_only_what_git_tracks_is_the_workbooks_own(tmp_path, monkeypatch):
+    root = own_workbook(tmp_path, [*STRAY, *OURS, "lib/tried.py", "lib/mine.py", "lib/part/__init__.py"])
+    (root / "lib" / "mine.py").write_text("from .part import thing")
+    for command in (["init", "-q"], ["add", *OURS, *archive.FILES]):
+        subprocess.run(["git", "-C", root, *command], check=True)
+    monkeypatch.setattr(archive, "ROOT", root)
+    assert set(archive.own_files()) == {*OURS}
+    kinds = archive.contents([report("02", "from lib import mine")], root / "notebooks", set())
+    assert set(kinds["code"]) == {*OURS, *archive.FILES, "lib/mine.py", "lib/part/__init__.py"} - {
+        "notebooks/glossary.md",
+        "feedback.md",
+    }
+    assert set(kinds["notebooks"]) == {"notebooks/02_name.ipynb", "notebooks/glossary.md"}
+
+
+def test_without_git_it_is_what_looks_like_it(tmp_path, monkeypatch):
+    root = own_workbook(tmp_path, [*STRAY, *OURS])
+    monkeypatch.setattr(archive, "ROOT", root)
+    assert set(archive.own_files()) == {*OURS}
+    (root / ".git").write_text("of a clone that git does not know")
+    assert set(archive.own_files()) == {*OURS}
+
+
+def test_nothing_of_the_workbook_is_missing_without_git(monkeypatch):
+    ours = {name for name in archive.own_files() if not name.endswith(".ipynb")}
+    monkeypatch.setattr(archive.subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("git")))
+    missing = ours - {*archive.own_files()}
+    assert not missing, f"archive.PATTERNS describes none of {missing}"
+
+
+def test_the_workbooks_own_data_are_packed_with_the_notebooks_that_name_them(stores, tmp_path, monkeypatch):
+    root = own_workbook(tmp_path / "root", [])
     digits = {f"data/MNIST/raw/{kind}-idx{n}-ubyte.gz" for kind in ("train", "t10k") for n in ("3", "1")}
     digits = {name.replace("idx3", "images-idx3").replace("idx1", "labels-idx1") for name in digits}
     own = {"data/downloads/tale.txt", "data/MNIST/raw/private-idx3-ubyte.gz", "data/tale_of_mine.txt"}
