@@ -124,7 +124,7 @@ def test_run_all_and_move_the_sliders(lab, path):
         picture = page.locator(PICTURE).last
         picture.scroll_into_view_if_needed(timeout=60_000)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
-        ready = "() => [...document.querySelectorAll('video')].every(film => film.readyState >= 2 && film.duration > 1)"
+        ready = """() => [...document.querySelectorAll("img[src*='/webp']")].every(film => film.naturalWidth > 0)"""
         page.wait_for_function(ready, timeout=90_000)
         figure = page.locator(".jp-OutputArea-output", has=page.locator(".widget-image")).last
         for slider in figure.locator(".widget-slider:has(.noUi-handle)").all():
