@@ -110,14 +110,13 @@ def main(arguments=None):
         print(f"there is nothing to time in {FOLDER}", file=sys.stderr)
         return 2
     rows = [row for file in files for row in print_table(runpy.run_path(str(file)), args.rounds)]
-    answers = []
-    if args.part != "layers":
-        answers = widget_bench.print_table(found, **({"moves": args.rounds} if args.rounds else {}))
+    answers = widget_bench.print_table(found, args.rounds or 10) if args.part != "layers" else []
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     print(f"Load during the last minute: {load}. Other programs spoil widgets and rows with several threads.")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows, "widgets": answers}, indent=1) + "\n")
+        numbers = {"torch": torch.__version__, "rows": rows, "widgets": answers}
+        args.json.write_text(json.dumps(numbers, indent=1) + "\n")
     return 0
 
 

@@ -1,9 +1,9 @@
 """How soon widgets answer: from the release of a control to the new picture, in JupyterLab in Chromium.
 
-A hand is imitated: sliders, boards and points are dragged in four steps of a sixtieth of a second and let go, menus
-take the next choice, a prompt is written and sent. The time ends when the browser has painted the picture of the last
-value; a text that is written while one watches has answered with its first words. A game has none but its keys: there
-it is the time from frame to frame, of which it asks 50 ms.
+A hand is imitated: sliders and points are dragged in four steps of a sixtieth of a second and let go, a square of a
+board is pressed as long, menus take the next choice, a prompt is written and sent. The time ends when the browser has
+painted the picture of the last value; a text that grows while one watches has answered with its first words. A game is
+not released: there it is the time from frame to frame, of which it asks 50 ms.
 """
 
 import shutil
@@ -67,10 +67,15 @@ def move(page, control, turn):
         handle, base = (control.locator(part).bounding_box() for part in (".noUi-handle", ".noUi-base"))
         y = handle["y"] + handle["height"] / 2
         drag(page, (handle["x"] + handle["width"] / 2, y), (base["x"] + place * base["width"], y))
-    else:  # a plane or a board, from one corner of a triangle to the next
-        box = control.bounding_box()
-        points = [(PLACES[(turn + shift) % 10], PLACES[(turn + shift + 3) % 10]) for shift in (-1, 0)]
-        drag(page, *((box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points))
+    else:
+        before, now = (point_of(control.bounding_box(), turn + shift) for shift in (-1, 0))
+        drag(page, now if "board" in kinds else before, now)  # a board is clicked on
+
+
+def point_of(box, turn):
+    """One of ten points of a box of the page."""
+    across, down = PLACES[turn % len(PLACES)], PLACES[(turn + 3) % len(PLACES)]
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
 
 def times_of(page, control, moves):
@@ -136,7 +141,7 @@ def line(row):
     return f"{row['notebook']:8}  {title:48}  {row['median_ms']:5.0f} ms   ≤ {TARGET}   {controls}"
 
 
-def print_table(paths, moves=len(PLACES)):
+def print_table(paths, moves):
     """Run notebooks in JupyterLab, move all controls of their widgets, and print a line for each widget.
 
     Args:

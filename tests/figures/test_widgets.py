@@ -34,18 +34,22 @@ def pictures(monkeypatch):
 
 def bars(**controls):
     """The control widgets of a figure with two bars and a title, and the values that were drawn so far."""
-    fig, ax = plt.subplots(figsize=(3, 2))
-    found = ax.bar([0, 1], [1, 1])
-    ax.set(ylim=(0, 10), title="a")
     drawn = []
 
-    def update(**values):
-        drawn.append(values)
-        found[0].set_height(values.get("height", 1))
-        ax.set_title(values.get("kind", "a"))
-        return [*found, ax.title]
+    def make():
+        fig, ax = plt.subplots(figsize=(3, 2))
+        found = ax.bar([0, 1], [1, 1])
+        ax.set(ylim=(0, 10), title="a")
 
-    return widgets.interactive(fig, update, "Move it.", **controls), drawn
+        def update(**values):
+            drawn.append(values)
+            found[0].set_height(values.get("height", 1))
+            ax.set_title(values.get("kind", "a"))
+            return [*found, ax.title]
+
+        return fig, update
+
+    return widgets.interactive(make, "Move it.", **controls), drawn
 
 
 def drawn_anew(height, kind):
@@ -100,7 +104,7 @@ def test_axes_may_change_too(displayed, pictures, changed, kind):
         ax.set_xticks(np.linspace(0, 1, ticks), ["M"] * ticks)
         return changed(ax)
 
-    controls = widgets.interactive(fig, update, "Count.", ticks=(2, 10))
+    controls = widgets.interactive(lambda: (fig, update), "Count.", ticks=(2, 10))
     controls["ticks"].value = 2
     ink = [(picture[-60:] < 128).sum() for picture, _ in pictures]
     assert ink[1] < ink[0], kind
@@ -109,7 +113,7 @@ def test_axes_may_change_too(displayed, pictures, changed, kind):
 @pytest.mark.parametrize("returned", [None, plt.Rectangle((0, 0), 1, 1), ["image"]])
 def test_update_has_to_say_what_it_changes(displayed, returned):
     with pytest.raises(TypeError, match="`update` must return a list of the artists"):
-        widgets.interactive(plt.figure(), lambda: returned, "Nothing to move.")
+        widgets.interactive(lambda: (plt.figure(), lambda: returned), "Nothing to move.")
 
 
 @pytest.mark.parametrize(
