@@ -95,8 +95,8 @@ cluster: setup  ## queue the notebooks on a Slurm cluster, PROFILE=gpu unless to
 cluster-status: setup  ## state, time and node of every notebook of the last `make cluster`
 	@$(PY) -m lib.workbook.cluster status
 
-bench: setup  ## speed of our layers as ratios against torch's own, in the same run
-	@$(PY) -m lib.workbook.bench
+bench: setup  ## our layers' time over torch's, and how soon widgets answer in a browser (ONLY=02: the widgets of 02)
+	@$(PY) -m lib.workbook.bench $${CHOSEN_ONLY:+widgets} $(WHICH)
 
 clean:  ## remove what was produced (exports, caches); checkpoints and .venv stay
 	rm -rf exports .pytest_cache .ruff_cache *.egg-info

@@ -1,59 +1,46 @@
-"""Figures that answer to sliders, in JupyterLab and in print."""
+"""Figures that answer to controls, in JupyterLab and in print."""
 
+import base64
+import io
 from pathlib import Path
 
 import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from lib.figures.output import png
+from lib.figures.style import DPI
 
 
-class ClickGrid(ipywidgets.GridBox):
-    """A board of squares to click on; `value` is the (row, column) of the last click, from the top left.
+def interactive(make, description, **controls):
+    """Display controls above a figure that answers while they are moved.
 
-    Args:
-        rows, columns: number of squares. start: the first value (default: the middle). pixels: side of a square.
-    """
-
-    value = traitlets.Tuple(traitlets.Int(), traitlets.Int())
-
-    def __init__(self, rows, columns, start=None, pixels=24):
-        size = {"width": f"{pixels}px", "height": f"{pixels}px", "padding": "0px", "margin": "0px"}
-        squares = []
-        for number in range(rows * columns):
-            place = divmod(number, columns)
-            square = ipywidgets.Button(tooltip=f"row {place[0]}, column {place[1]}", layout=ipywidgets.Layout(**size))
-            square.on_click(lambda _, place=place: self.set_trait("value", place))
-            squares.append(square)
-        layout = {"grid_template_columns": f"repeat({columns}, {pixels + 2}px)", "grid_gap": "2px 0px"}
-        super().__init__(squares, layout=ipywidgets.Layout(**layout))
-        self.value = start or (rows // 2, columns // 2)
-        self._mark(columns)
-        self.observe(lambda _: self._mark(columns), "value")
-
-    def _mark(self, columns):
-        for number, square in enumerate(self.children):
-            square.button_style = "warning" if divmod(number, columns) == self.value else ""
-
-
-def interactive(draw, description, **controls):
-    """Display controls above a figure that is drawn again whenever one of them changes.
-
-    In print, and on pages that cannot run a notebook, the figure is shown as it is drawn for the first values.
+    The figure is made once; a new value changes artists of it, as in matplotlib's `FuncAnimation` with `blit=True`.
+    Everything else is drawn once, since layout, axes and tick labels take most of the time. The picture is an ordinary
+    output of the cell: it stays in print, on pages that cannot run a notebook, and in a notebook that is opened again.
 
     Args:
-        draw: function of the controls' values by name, returns a matplotlib figure.
+        make: function without arguments that returns a matplotlib figure, which is closed, and `update`. That is a
+            function of the controls' values by name; it changes artists of the figure and returns a list of them, the
+            same ones each time: images, lines, texts, bars, a title (`ax.title`), an axis with its tick labels
+            (`ax.xaxis`), or all that is in an `ax`.
         description: one sentence above the controls: what to move and what to watch.
-        controls: ipywidgets by the names of `draw`'s arguments; a tuple (low, high) or (low, high, step) is a slider
+        controls: ipywidgets by the names of `update`'s arguments; a tuple (low, high) or (low, high, step) is a slider
             that starts in the middle, a list is a choice.
 
     Returns:
         dict of the control widgets by name, so that a cell can set them.
+
+    Raises:
+        TypeError: `update` returns no list of artists.
     """
+    fig, update = make()
     widgets = {
         name: control if isinstance(control, ipywidgets.Widget) else _control(control)
         for name, control in controls.items()
@@ -63,22 +50,62 @@ def interactive(draw, description, **controls):
             widget.description = widget.description or name.replace("_", " ")
         if hasattr(widget, "style"):
             widget.style.description_width = "initial"
-        if hasattr(widget, "continuous_update"):
-            widget.continuous_update = False  # draw when the handle is let go, not at every pixel on the way
-    image = ipywidgets.Image(format="png")
 
-    def update(_=None):
-        fig = draw(**{name: widget.value for name, widget in widgets.items()})
-        image.value = png(fig, dpi=100)
-        image.width = f"{round(fig.get_size_inches()[0] * 72)}px"
-        plt.close(fig)
+    def change():
+        return update(**{name: widget.value for name, widget in widgets.items()})
 
-    for widget in widgets.values():
-        widget.observe(update, "value")
-    update()
+    artists, picture = change(), DisplayHandle()
+    if not isinstance(artists, (list, tuple)) or not all(isinstance(artist, Artist) for artist in artists):
+        raise TypeError("`update` must return a list of the artists that it changes, like [image, *bars, ax.title]")
     rows = ipywidgets.HBox(list(widgets.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    display(ipywidgets.VBox([ipywidgets.HTML(f"<b>{description}</b>"), rows, image]))
+    display(ipywidgets.VBox([ipywidgets.HTML(f"<b>{description}</b>"), rows]))
+    data, metadata = _output(fig, png(fig))
+    picture.display(data, metadata=metadata, raw=True)
+    frames = _Frames(fig, artists)
+
+    def answer(_):
+        change()
+        data, metadata = _output(fig, frames.png())
+        picture.update(data, metadata=metadata, raw=True)
+
+    # Nothing piles up while a control is dragged: the browser holds its newest value back until the answer to the one
+    # before has come, and forgets those in between.
+    for widget in widgets.values():
+        widget.observe(answer, "value")
     return widgets
+
+
+class _Frames:
+    """Pictures of a figure in which only the given artists change; the rest is drawn once. The figure is closed."""
+
+    def __init__(self, fig, artists):
+        plt.close(fig)  # else it would be shown a second time, below the cell
+        fig.set_dpi(DPI)
+        self._canvas = FigureCanvasAgg(fig)
+        self._canvas.draw()
+        fig.set_layout_engine("none")  # everything keeps the place that it has now
+        lines = [spine for ax in fig.axes if ax.axison for spine in ax.spines.values()]  # above bars and images
+        self._artists = sorted([*artists, *lines], key=lambda artist: artist.get_zorder())
+        for artist in self._artists:
+            artist.set_animated(True)  # left out when the figure is drawn
+        self._canvas.draw()
+        self._rest = self._canvas.copy_from_bbox(fig.bbox)
+
+    def png(self):
+        """The figure as it is now, as PNG bytes that are coded for speed."""
+        self._canvas.restore_region(self._rest)
+        for artist in self._artists:
+            self._canvas.figure.draw_artist(artist)
+        file = io.BytesIO()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(file, "png", compress_level=1)
+        return file.getvalue()
+
+
+def _output(fig, picture):
+    """Data and metadata of an output: a PNG file's bytes in the size of the figure, 96 pixels to the inch."""
+    width, height = (round(96 * inches) for inches in fig.get_size_inches())
+    data = {"image/png": base64.b64encode(picture).decode(), "text/plain": "figure"}
+    return data, {"image/png": {"width": width, "height": height}}  # known before it is loaded: nothing jumps
 
 
 def _control(value):
@@ -92,10 +119,36 @@ def _control(value):
     return ipywidgets.Dropdown(options=value)
 
 
+class ClickGrid(anywidget.AnyWidget):
+    """A board of squares to click on; `value` is the chosen one, (row, column) from the top left.
+
+    A control for `interactive`: the arrow keys and dragging move it too.
+
+    Args:
+        rows, columns: number of squares. start: the first value (default: the middle). pixels: side of a square.
+
+    Raises:
+        ValueError: the start lies outside.
+    """
+
+    _esm = Path(__file__).with_name("click_grid.js")
+    value = traitlets.Tuple(traitlets.Int(), traitlets.Int()).tag(sync=True)
+    rows = traitlets.Int().tag(sync=True)
+    columns = traitlets.Int().tag(sync=True)
+    pixels = traitlets.Int().tag(sync=True)
+    description = traitlets.Unicode().tag(sync=True)  # for print, where a line of text stands for the board
+
+    def __init__(self, rows, columns, start=None, pixels=26, description=""):
+        row, column = start = start or (rows // 2, columns // 2)
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise ValueError(f"there is no square {start} on a board of {rows} rows and {columns} columns")
+        super().__init__(rows=rows, columns=columns, value=start, pixels=pixels, description=description)
+
+
 class PlanePoint(anywidget.AnyWidget):
     """A point to be dragged through a plane, with the pointer or the arrow keys; `value` is where it is, (x, y).
 
-    A control for `interactive`, which hears of a moving point about eight times a second.
+    A control for `interactive`.
 
     Args:
         background: picture of the plane, a PNG file's bytes, that shows the square from `low` to `high` on both axes.

@@ -1,4 +1,7 @@
-"""The speed of our layers, as ratios to torch's own: `python -m lib.workbook.bench [--json FILE]`.
+"""The speed of our layers, as ratios to torch's own, and of the widgets: `python -m lib.workbook.bench [PART]`.
+
+PART is "layers" or "widgets"; without it both are measured. Widgets are the business of `widget_bench`; the following
+is about layers.
 
 Times depend on the machine, ratios much less. All contenders are therefore timed in turn, round after round in one
 process, and a ratio is the median over the rounds of (our time / torch's time in the same round).
@@ -26,6 +29,7 @@ from time import perf_counter
 import torch
 
 from lib.storage.paths import ROOT
+from lib.workbook import notebooks, widget_bench
 
 FOLDER = ROOT / "tests" / "bench"
 
@@ -89,21 +93,30 @@ def print_table(table, rounds=None):
 
 
 def main(arguments=None):
-    """Time everything in `tests/bench/`; returns the exit code."""
+    """Time what stands in `tests/bench/`, and the widgets of the notebooks; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m lib.workbook.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=("layers", "widgets"), help="this part alone")
+    parser.add_argument("--only", metavar="NN,NN", help="the notebooks whose widgets are measured")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds for every case, for a quick look")
+    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds or moves each, for a quick look")
     args = parser.parse_args(arguments)
-    files = sorted(FOLDER.glob("*.py"))
-    if not files:
+    try:
+        found = notebooks.paths(args.only)
+    except notebooks.UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    files = sorted(FOLDER.glob("*.py")) if args.part != "widgets" else []
+    if args.part != "widgets" and not files:
         print(f"there is nothing to time in {FOLDER}", file=sys.stderr)
         return 2
     rows = [row for file in files for row in print_table(runpy.run_path(str(file)), args.rounds)]
+    answers = widget_bench.print_table(found, args.rounds or 10) if args.part != "layers" else []
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    print(f"Load during the last minute: {load}. Other programs spoil the rows with more than one thread.")
+    print(f"Load during the last minute: {load}. Other programs spoil widgets and rows with several threads.")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+        numbers = {"torch": torch.__version__, "rows": rows, "widgets": answers}
+        args.json.write_text(json.dumps(numbers, indent=1) + "\n")
     return 0
 
 

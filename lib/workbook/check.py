@@ -12,6 +12,7 @@ from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read
 from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
+MAX_FILM_BYTES, MAX_FILMS_BYTES = 150_000, 450_000  # of one, and of all of a notebook together
 KEPT = ("tags", "item", "try")  # metadata of a cell
 TAGS = {
     "code": {"parameters", "nbval-check-output", *reading.FOLDED},
@@ -58,10 +59,18 @@ def folding(cell):
 
 def problems(path):
     """What keeps a notebook from being committed, one line each."""
+    from lib.workbook.export import film_sizes
+
     nb, found = read(path), []
     if path.stat().st_size > MAX_NOTEBOOK_BYTES:
         found.append(
             f"{path.stat().st_size / 1e6:.1f} MB; at most {MAX_NOTEBOOK_BYTES / 1e6} MB: make its figures smaller"
+        )
+    films = film_sizes(nb)
+    if sum(films) > MAX_FILMS_BYTES or max(films, default=0) > MAX_FILM_BYTES:
+        found.append(
+            f"films of {', '.join(f'{size / 1e3:.0f}' for size in films)} KB; at most {MAX_FILM_BYTES // 1000} KB each "
+            f"and {MAX_FILMS_BYTES // 1000} together: give them fewer `kilobytes`"
         )
     if "widgets" in nb.metadata:
         found.append("widget state in the metadata: run `make ship`")

@@ -8,18 +8,16 @@ def entries(nb):
     """The sections that a table of contents names, [(section, minutes with what stands below it), …]: those of the
     second level, and within them the deeper ones of the third, which count for themselves.
     """
-    read = sections(nb)
-    named = [section.level == 2 or (section.level == 3 and section.deeper) for section in read]
     found = []
-    for index, section in enumerate(read):
-        if named[index]:
-            spent = section.minutes
-            for later, own_entry in zip(read[index + 1 :], named[index + 1 :], strict=True):
-                if own_entry or later.level <= section.level:
-                    break
-                spent += later.minutes
-            found.append((section, _rounded(spent)))
-    return found
+    for section in sections(nb):
+        if section.level == 2 or (section.level == 3 and section.deeper):
+            found.append([section, 0.0])
+            group = found[-1]
+        elif section.level == 3 and found:  # back from a deeper part to its section
+            group = next((entry for entry in reversed(found) if entry[0].level == 2), found[-1])
+        if found:
+            group[1] += section.minutes
+    return [(section, _rounded(spent)) for section, spent in found]
 
 
 def summary(nb):

@@ -1,4 +1,4 @@
-"""The runner that compares speeds: contenders in turn, medians, ratios; and the cases that it finds."""
+"""The runner that compares speeds: contenders in turn, medians, ratios; the cases that it finds; what is asked for."""
 
 import json
 import runpy
@@ -52,7 +52,7 @@ def test_the_table_and_the_numbers(stores, monkeypatch, capsys):
     (stores / "bench" / "naps.py").write_text(SLEEPS)
     monkeypatch.setattr(bench, "FOLDER", stores / "bench")
     threads = torch.get_num_threads()
-    assert bench.main(["--json", str(stores / "out" / "numbers.json"), "--rounds", "1"]) == 0
+    assert bench.main(["layers", "--json", str(stores / "out" / "numbers.json"), "--rounds", "1"]) == 0
     assert torch.get_num_threads() == threads
     title, heading, line, *others = capsys.readouterr().out.splitlines()
     assert title == "Naps" and others[-1].startswith("Load during the last minute: ")
@@ -69,6 +69,19 @@ def test_without_cases_it_says_so(stores, monkeypatch, capsys):
     monkeypatch.setattr(bench, "FOLDER", stores)
     assert bench.main([]) == 2
     assert "there is nothing to time in" in capsys.readouterr().err
+
+
+def test_widgets_are_measured_alone_and_those_of_some_notebooks(stores, monkeypatch, capsys):
+    asked, file = [], stores / "numbers.json"
+    table = {"notebook": "02", "widget": "Move it.", "median_ms": 60.0, "controls": {"x": 60.0}}
+    monkeypatch.setattr(bench.widget_bench, "print_table", lambda *given: asked.append(given) or [table])
+    monkeypatch.setattr(bench, "FOLDER", stores)  # without layers
+    assert bench.main(["widgets", "--only", "02,7", "--rounds", "3", "--json", str(file)]) == 0
+    ((paths, moves),) = asked
+    assert [path.name[:2] for path in paths] == ["02", "07"] and moves == 3
+    assert json.loads(file.read_text()) == {"torch": torch.__version__, "rows": [], "widgets": [table]}
+    assert bench.main(["widgets", "--only", "77"]) == 2
+    assert "no notebook 77" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", sorted(bench.FOLDER.glob("*.py")), ids=lambda file: file.stem)

@@ -1,166 +1,150 @@
-"""A real browser: in JupyterLab "Run All" ends without an error, films play, and a figure answers to its controls;
-TensorBoard shows the logs."""
+"""A real browser: in JupyterLab "Run All" ends without an error, films play, a figure answers to its controls, keeps up
+with them, and is there when the notebook is opened again; TensorBoard shows the logs."""
 
-import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
-from lib.storage.paths import ROOT, checkpoints_folder
-from lib.workbook import notebooks
+from lib.storage.paths import ROOT
+from lib.workbook import browser, notebooks, widget_bench
+from lib.workbook.browser import CHROMIUM, FLAGS, free_port, serving
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt install chromium"),
-]
+pytestmark = [pytest.mark.system, pytest.mark.skipif(not CHROMIUM, reason=browser.MISSING)]
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-PICTURE = ".jp-OutputArea-output .widget-image"
-CELLS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-UNFINISHED = CELLS + ".filter(prompt => !/\\[\\d+\\]/.test(prompt.textContent)).length"  # no number, or a star
-READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
-    f"cells => {CELLS}.length === cells"
-    " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
-    " && !!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
-)
+# A square as bright as its value says. It is drawn when the file `gate` is there.
+TOY = """
+import time
+from pathlib import Path
+from matplotlib import pyplot as plt
+from lib.figures import widgets
 
+def grey():
+    fig = plt.figure(figsize=(1, 1), layout="none")
+    picture = fig.add_axes((0, 0, 1, 1)).imshow([[0]], cmap="gray", vmin=0, vmax=255)
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    def update(value):
+        while not Path("gate").exists():
+            time.sleep(0.01)
+        picture.set_data([[value]])
+        return [picture]
 
+    return fig, update
 
-@contextmanager
-def serving(command, address, log, **settings):
-    """Run a server until the block ends; the block begins when the server answers at `address`."""
-    with open(log, "w") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **settings)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(address, timeout=1)
-                break
-            except OSError:
-                assert server.poll() is None, Path(log).read_text()
-                time.sleep(0.2)
-        yield
-    finally:
-        server.terminate()
-        server.wait(20)
+_ = widgets.interactive(grey, "How bright?", value=(0, 255))
+"""
+BRIGHTNESS = """() => {
+  const image = document.querySelector(".jp-RenderedImage img");
+  const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  context.drawImage(image, 50, 50, 1, 1, 0, 0, 1, 1); // nothing, if it is not loaded yet
+  return context.getImageData(0, 0, 1, 1).data[0];
+}"""
+VALUE = "() => Number(document.querySelector('.widget-readout').textContent)"
+THE_SAME = f"() => ({BRIGHTNESS})() === ({VALUE})()"
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Address of a JupyterLab over a copy of the notebooks (it saves them now and then)."""
+def folder(tmp_path_factory):
+    """A folder with a copy of the notebooks (JupyterLab saves them now and then)."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    port = free_port()
-    own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
-    tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    tracker.parent.mkdir(parents=True)
-    tracker.write_text('{"windowingMode": "none"}')  # all cells stay in the page, so that they can be looked at
-    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
-    command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
-    answers = f"http://127.0.0.1:{port}/api?token=test"
-    with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
-        yield f"http://127.0.0.1:{port}/lab/workspaces/STEM/tree/NAME?token=test"
+    return folder
 
 
-def wait_for_kernel(lab, path):
-    address = lab.split("/lab/")[0] + "/api/sessions?token=test"
-    for _ in range(450):
-        with urllib.request.urlopen(address) as answer:
-            sessions = json.load(answer)
-        if any(one["path"] == path.name and (one["kernel"] or {}).get("execution_state") == "idle" for one in sessions):
-            return
-        time.sleep(0.2)
-    pytest.fail(f"the kernel of {path.name} was not ready after 90 s")
-
-
-def wait_for_another_picture(page, before):
-    changed = "([query, old]) => [...document.querySelectorAll(query)].pop()?.src !== old"
-    page.wait_for_function(changed, arg=[PICTURE, before], timeout=60_000)
+@pytest.fixture(scope="module")
+def lab(folder):
+    """Address of a JupyterLab as it comes, without the workbook's settings."""
+    with browser.jupyterlab(folder) as lab:
+        yield lab
 
 
 @pytest.mark.parametrize("path", notebooks.paths(), ids=lambda path: path.stem)
-def test_run_all_and_move_the_sliders(lab, path):
-    from playwright.sync_api import TimeoutError, expect, sync_playwright
+def test_run_all_and_move_the_controls(lab, path):
+    from playwright.sync_api import expect
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(lab.replace("STEM", path.stem).replace("NAME", path.name), wait_until="domcontentloaded")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        wait_for_kernel(lab, path)
-        cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
-        page.wait_for_function(READY, arg=cells, timeout=60_000)
-        page.get_by_role("menuitem", name="Edit", exact=True).click()
-        page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
-        page.wait_for_function(f"() => {UNFINISHED} === {cells}")  # else old numbers may pass for new ones
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            page.wait_for_function(f"() => {UNFINISHED} === 0", timeout=400_000)
-        except TimeoutError:
-            notice = " ".join(page.locator(".jp-Dialog").all_inner_texts())
-            pytest.fail(f"{page.evaluate(UNFINISHED)} cells of {path.name} were not run in 400 s. {notice}")
-        picture = page.locator(PICTURE).last
-        picture.scroll_into_view_if_needed(timeout=60_000)
+    with browser.new_page() as page:
+        browser.open_notebook(page, lab, path)
+        browser.run_all(page, path)
         assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
-        ready = "() => [...document.querySelectorAll('video')].every(film => film.readyState >= 2 && film.duration > 1)"
+        ready = """() => [...document.querySelectorAll("img[src*='/webp']")].every(film => film.naturalWidth > 0)"""
         page.wait_for_function(ready, timeout=90_000)
-        figure = page.locator(".jp-OutputArea-output", has=page.locator(".widget-image")).last
-        for slider in figure.locator(".widget-slider:has(.noUi-handle)").all():
-            before, readout = picture.get_attribute("src"), slider.locator(".widget-readout")
-            shown = readout.inner_text()
-            handle = slider.locator(".noUi-handle")
-            at_the_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-            handle.focus()
-            page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
-            expect(readout).not_to_have_text(re.compile(f"^{re.escape(shown)}$"), timeout=60_000)
-            wait_for_another_picture(page, before)
-        if (board := page.locator(".jp-OutputArea-output .widget-gridbox button")).count():
-            before = picture.get_attribute("src")
-            board.first.click()
-            wait_for_another_picture(page, before)
-        if (plane := page.locator("canvas.plane")).count():
-            before, box = picture.get_attribute("src"), plane.bounding_box()
-            page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
-            page.mouse.down()
-            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4, steps=5)
-            page.mouse.up()
-            wait_for_another_picture(page, before)
-        if (screen := page.locator("canvas.game")).count():
-            page.get_by_role("button", name="Play", exact=True).click()
-            page.keyboard.down("ArrowUp")
-            frames = screen.locator("xpath=following-sibling::div/span")
-            expect(frames).to_have_text(re.compile(r"[2-9]\d frames"), timeout=60_000)  # at least twenty
-        if (prompt := page.locator(".jp-OutputArea-output .widget-text input")).count():
-            prompt.first.fill("The ferryman of ")
-            prompt.first.press("Enter")
+        assert widget_bench.measured(page, 1), "every control is moved, and each time something new is shown"
+        if page.locator(".jp-OutputArea-output .widget-text input").count():
             written = page.locator(".jp-OutputArea-output p", has_text=re.compile(r"The ferryman of .{100}", re.DOTALL))
             expect(written).to_be_visible(timeout=60_000)
         if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
             page.wait_for_timeout(500)
             page.screenshot(path=str(Path(folder, f"{path.stem}.png")))
-        browser.close()
+
+
+def toy(folder, name):
+    """A notebook with one cell, a widget."""
+    path = folder / "notebooks" / name
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=[new_code_cell(TOY.strip())], metadata=kernel), path)
+    return path
+
+
+def drag(page):
+    """Drag the slider over many values and let it go in the right half; the value there."""
+    track = page.locator(".noUi-base").bounding_box()
+    y = track["y"] + track["height"] / 2
+    page.mouse.move(track["x"] + track["width"] / 2, y)
+    page.mouse.down()
+    for part in (0.6, 0.3, 0.9, 0.2, 0.4, 0.5, 0.65, 0.7, 0.75):
+        page.mouse.move(track["x"] + part * track["width"], y)
+        page.wait_for_timeout(20)
+    page.mouse.up()
+    return page.evaluate(VALUE)
+
+
+def test_while_it_is_dragged_stale_values_are_left_out_and_the_last_one_is_shown(lab, folder):
+    path, gate = toy(folder, "00_dragged.ipynb"), folder / "notebooks" / "gate"
+    gate.touch()
+    with browser.new_page() as page:
+        browser.open_notebook(page, lab, path)
+        browser.run_all(page, path, 60)
+        page.wait_for_function(THE_SAME, timeout=browser.TIME)
+        page.evaluate(widget_bench.WATCH, 0)
+        gate.unlink()  # the first value is not drawn before the last one has come
+        assert drag(page) > 180
+        assert page.evaluate("shown.length") == 0
+        gate.touch()
+        page.wait_for_function(THE_SAME, timeout=browser.TIME)
+        page.wait_for_function(widget_bench.SETTLED, timeout=browser.TIME)
+        assert page.evaluate("shown.length") == 2, "the first value and the last"
+
+
+@pytest.mark.parametrize("launcher", ["jupyter lab", "lib.workbook lab"])
+def test_saved_and_opened_again_it_shows_its_last_picture(tmp_path, launcher):
+    """With the workbook's settings the controls are there as well, instead of "model not found"."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "gate").touch()
+    path = toy(tmp_path, "00_saved.ipynb")
+    with browser.jupyterlab(tmp_path, launcher.split()) as lab:
+        with browser.new_page() as page:
+            browser.open_notebook(page, lab, path)
+            browser.run_all(page, path, 60)
+            value = drag(page)
+            page.wait_for_function(THE_SAME, timeout=browser.TIME)
+            page.keyboard.press("ControlOrMeta+s")
+            page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')", timeout=browser.TIME)
+            browser.menu(page, "Kernel", "Shut Down Kernel")
+        with browser.new_page() as page:
+            browser.open_notebook(page, lab, path)
+            page.wait_for_selector(".jp-RenderedImage img", timeout=browser.TIME)
+            page.wait_for_function(f"value => ({BRIGHTNESS})() === value", arg=value, timeout=browser.TIME)
+            controls = page.get_by_text("model not found").or_(page.locator(".widget-readout"))
+            controls.first.wait_for(timeout=browser.TIME)
+            if launcher == "lib.workbook lab":
+                assert page.get_by_text("model not found").count() == 0
+            if folder := os.environ.get("WORKBOOK_SCREENSHOTS"):
+                page.screenshot(path=str(Path(folder, f"reopened_{launcher.split()[0]}.png")))
 
 
 def test_tensorboard_shows_the_runs(tmp_path):

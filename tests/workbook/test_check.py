@@ -1,5 +1,7 @@
 """What keeps a notebook from being committed, and what cleans it."""
 
+import base64
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -36,6 +38,12 @@ def tagged(kind, source, *tags, **metadata):
     return new(source, metadata={"tags": list(tags)} | metadata, **options)
 
 
+def film(kilobytes):
+    """An output as of `figures.film`, whose film has so many kilobytes."""
+    coded = base64.b64encode(bytes(1000 * kilobytes)).decode()
+    return new_output("display_data", {"text/html": f'<img alt="" src="data:image/webp;base64,{coded}">'})
+
+
 def problems(nb, path):
     nbformat.write(nb, path)
     return check.problems(path) + check.unfinished(nb)
@@ -61,6 +69,8 @@ def test_a_clean_notebook_has_no_problems(tmp_path):
         (executed(source="\n".join(["a = 1"] + [""] * 44 + ["a"])), "cell 3 has 46 lines; move what is not taught"),
         (executed(widgets={}), "widget state in the metadata"),
         (executed(new_output("stream", text="x" * 1_600_000)), "1.6 MB; at most 1.5 MB"),
+        (executed(film(160)), "films of 160 KB; at most 150 KB each"),
+        (executed(film(149), film(149), film(149), film(9)), "films of 149, 149, 149, 9 KB; at most 150 KB each"),
     ],
 )
 def test_problems_are_named(nb, message, tmp_path):

@@ -87,7 +87,7 @@ def test_contents(nb):
         "skipped.",
         "",
         "- [First](#First) (5 min)",
-        "- [Second](#Second) (1 min)",
+        "- [Second](#Second) (1 min)",  # with what comes back to it after the deeper part
         "  - [Aside](#Aside) (deeper, 2 min)",
         "- [Last](#Last) (1 min)",
     ]

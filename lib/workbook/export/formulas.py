@@ -21,12 +21,12 @@ NORM = re.compile(r"(?<!left)(?<!right)(?<!middle)(?<!big)(?<!big[lrm])(?<!bigg)
 
 
 class Formulas:
-    """The formulas of a document, in the order of their marks: (TeX, as written, display?, cell)."""
+    """The formulas of a document, in the order of their marks: (TeX, as written, display?, place)."""
 
     def __init__(self):
         self.all = []
 
-    def take_out(self, text, cell, unescape=str):
+    def take_out(self, text, place, unescape=str):
         """The text with a mark for every formula outside code."""
 
         def keep(found):
@@ -34,7 +34,7 @@ class Formulas:
             if kinds["fence"] or kinds["ticks"] or kinds["tag"]:
                 return found[0]
             kind = next(k for k in ("display", "bare", "bracket", "paren", "inline") if kinds[k] is not None)
-            self.all.append((unescape(kinds[kind]).strip(), found[0], kind not in ("inline", "paren"), cell))
+            self.all.append((unescape(kinds[kind]).strip(), found[0], kind not in ("inline", "paren"), place))
             return f"\u2e28\ue002{len(self.all) - 1}\u2e29"
 
         return CODE_OR_MATH.sub(keep, text)
@@ -44,7 +44,7 @@ class Formulas:
         return MARK.sub(lambda found: self.all[int(found[1])][1], text)
 
     def put_back(self, code, fail):
-        """Typst code with formulas for marks; `fail(problem, cell)` is called for one that cannot be set."""
+        """Typst code with formulas for marks; `fail(problem, place)` is called for one that cannot be set."""
         formulas = self.set(fail)
         return MARK.sub(lambda found: formulas[int(found[1])], code)
 
@@ -54,24 +54,34 @@ class Formulas:
             return []
         blocks = [block for tex, _, display, _ in self.all for block in (_paragraph(tex, display), raw("// formula"))]
         codes = [code.strip() for code in pandoc(document(blocks), "json", "typst")[0].split("// formula")[:-1]]
-        for i, ((tex, _, display, cell), code) in enumerate(zip(self.all, codes, strict=True)):
+        for i, ((tex, _, display, place), code) in enumerate(zip(self.all, codes, strict=True)):
             if code.startswith("\\$"):  # pandoc gives the TeX back where it does not understand it
                 _, warning = pandoc(document([_paragraph(tex, display)]), "json", "typst")
-                macro = re.search(r"unexpected control sequence (\\\S+)", warning)
-                why = f"the macro {macro[1]} is unknown" if macro else "its LaTeX is incomplete or not supported"
-                fail(_refusal(tex, f"{why}; write it with standard LaTeX commands"), cell)
+                fail(refusal(tex, warning), place)
             tag, code = split_tag(tex)[1], repair(code, tex)
             codes[i] = f"#tagged({quote(tag)})[{code}]" if tag else code
         return codes
 
     def blame(self, compiles, fail):
         """After a failed compilation: call `fail` for the first formula that does not compile by itself, if any."""
-        for (tex, _, _, cell), code in zip(self.all, self.set(fail), strict=True):
+        for (tex, _, _, place), code in zip(self.all, self.set(fail), strict=True):
             if not compiles(code):
-                fail(_refusal(tex, "Typst refuses it; write it with simpler LaTeX commands"), cell)
+                fail(_cannot(tex, "Typst refuses it; write it with simpler LaTeX commands"), place)
 
 
-def _refusal(tex, why):
+def displayed(latex):
+    """What a cell displays as LaTeX, such as an expression of SymPy's, as Markdown: a formula on a line of its own."""
+    return re.sub(r"^\$+\s*(?:\\displaystyle)?(.*?)\$+$", r"$$\1$$", latex.strip(), flags=re.S)
+
+
+def refusal(tex, warning):
+    """What is wrong with a formula that pandoc does not understand, by its warning, and the remedy."""
+    macro = re.search(r"unexpected control sequence (\\\S+)", warning)
+    why = f"the macro {macro[1]} is unknown" if macro else "its LaTeX is incomplete or not supported"
+    return _cannot(tex, f"{why}; write it with standard LaTeX commands")
+
+
+def _cannot(tex, why):
     return f"the formula ${' '.join(tex.split())}$ cannot be printed: {why}"
 
 
@@ -88,9 +98,14 @@ def split_tag(tex):
     return re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad\\text{(\1)}", tex), None
 
 
+def without_labels(tex):
+    """TeX without what numbers formulas by itself, which nobody does here."""
+    return re.sub(r"\\label\{[^}]*\}|\\nonumber\b|\\notag\b", "", tex)
+
+
 def prepare(tex):
     """TeX without what would come out wrong."""
-    tex = re.sub(r"\\label\{[^}]*\}|\\!|\\nonumber\b|\\notag\b", "", tex)
+    tex = without_labels(tex).replace("\\!", "")
     tex = re.sub(r"\\;", r"\\:", tex)
     tex = re.sub(r"\\underset\{([^{}]*)\}\{\\operatorname\{([^{}]*)\}\}", r"\\operatorname*{\2}_{\1}", tex)
     tex = re.sub(r"\\operatorname\*\s*\{([^{}]*)\}", r"\\operatorname{QOPLIM\1}", tex)

@@ -7,19 +7,47 @@ import subprocess
 import pypandoc
 from nbconvert.utils.exceptions import ConversionException
 
+BETWEEN_ID = "between-two-texts"
+BETWEEN = f'<div id="{BETWEEN_ID}"></div>'
+
 
 class ExportError(ConversionException):
     """A notebook cannot be exported; the message names the cell, what is wrong in it, and the remedy."""
 
 
-def pandoc(text, reader, writer):
+def pandoc(text, reader, writer, *options):
     """Convert a text and return (the result, pandoc's warnings); a run takes about 10 ms."""
     command = [pypandoc.get_pandoc_path(), "-f", reader, "-t", writer, "--wrap=none", "--syntax-highlighting=none"]
+    command += options
     done = subprocess.run(command, input=text.encode(), capture_output=True)
     warnings = done.stderr.decode(errors="replace").strip()
     if done.returncode:
         raise ExportError(f"pandoc cannot read this text: {warnings}")
     return done.stdout.decode().replace("\r\n", "\n"), warnings
+
+
+def pandoc_each(texts, reader, writer):
+    """Convert many texts to "html" or to the blocks of "json", by one run where no text reaches into the next one."""
+    if len(texts) > 1:
+        try:
+            parts = _parts(pandoc(f"\n\n{BETWEEN}\n\n".join(texts), reader, writer)[0], writer)
+        except ExportError:  # said about the one text that it is about
+            parts = []
+        if len(parts) == len(texts):
+            return parts
+    return [_parts(pandoc(text, reader, writer)[0], writer)[0] for text in texts]
+
+
+def _parts(result, writer):
+    if writer == "html":
+        return result.split(BETWEEN)
+    parts = [[]]
+    for block in json.loads(result)["blocks"]:
+        if block["t"] == "Div" and block["c"][0][0] == BETWEEN_ID:
+            parts.append([])
+        else:
+            parts[-1].append(block)
+    return parts
 
 
 def document(blocks):

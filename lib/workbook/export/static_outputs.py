@@ -1,7 +1,7 @@
 """What a notebook shows at rest: widgets, films and progress bars without JavaScript.
 
 Paper, GitHub and a plain web page cannot run widgets. Here every widget view becomes the pictures and texts that it
-showed when the notebook was saved. A film becomes its film strip (paper only), a finished progress bar disappears.
+showed when the notebook was saved. A film becomes its strip of stills (paper only), a finished progress bar disappears.
 """
 
 import base64
@@ -23,6 +23,7 @@ DEFAULTS = {"IntSliderModel": 0, "FloatSliderModel": 0.0, "CheckboxModel": False
 SILENT = {"PlayModel", "IntProgressModel", "FloatProgressModel", "ValidModel"}
 PROGRESS = re.compile(r"\d+%\|.*\||^\s*\d+(\.\d+)?(it|B|kB|MB)? \[\d|\d(it/s|s/it|B/s)\b")
 RICH = re.compile(r"<(img|table|svg|pre|ul|ol|h\d)\b")  # HTML that is more than a label
+FILM = re.compile(r'<img\b[^>]*\bsrc="data:image/webp;base64,([^"]+)"[^>]*>')  # as `figures.film` displays it
 JSHTML_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"', re.S)  # matplotlib's to_jshtml
 
 
@@ -164,17 +165,24 @@ def _last_state(line):
     return states[-1] if states else ""
 
 
+def film_sizes(nb):
+    """Bytes of each film that `figures.film` displayed in a notebook, in their order."""
+    displayed = (output.get("data", {}) for cell in nb.cells for output in cell.get("outputs", []))
+    films = (FILM.fullmatch(data.get("text/html", "")) for data in displayed)
+    return [len(base64.b64decode(film[1])) for film in films if film]
+
+
 def _film_at_rest(output):
     data = output.get("data", {})
-    markup = data.get("text/html", "")
-    if "image/gif" in data and "image/png" not in data:
+    markup, has_stills = data.get("text/html", ""), bool({"image/png", "image/jpeg"} & {*data})
+    if "image/gif" in data and not has_stills:
         data["image/png"] = _first_frame(data.pop("image/gif"))
     elif frame := JSHTML_FRAME.search(markup):
         data["image/png"] = frame.group(1).replace("\\\n", "")
         data.pop("text/html")
-    elif "<video" in markup:
+    elif "<video" in markup or (FILM.fullmatch(markup) and has_stills):
         data.pop("text/html")
-        if "image/png" not in data:
+        if not has_stills:
             return _markdown(FILM_NOTE)
     else:
         return output

@@ -4,6 +4,7 @@ from pathlib import Path
 
 TEXT_WIDTH, TEXT_HEIGHT = 481.9, 728.5  # pt, A4 with margins of 20 mm
 BOX_WIDTH = TEXT_WIDTH - 16.0  # pt, what a line of code may fill
+CODE_SIZE, APPENDIX_SIZE = 7.2, 6.4  # pt: 107 characters a line in the text, 120 in the appendix
 MONO_ADVANCE = 0.60205  # width of a character of DejaVu Sans Mono, in units of its size
 # In code that is about to be set: where a line that is too long goes on, and the arrow that marks its continuation.
 LINE_BREAK, CONTINUATION = "\ue000", "\ue001"
@@ -37,12 +38,18 @@ PREAMBLE = r"""
 )
 #set text(font: ("Libertinus Serif", "DejaVu Sans"), size: 10.5pt, lang: "en")
 #set par(justify: true, leading: 0.62em, spacing: 0.95em)
-#show heading: set block(above: 1.5em, below: 0.75em, sticky: true)
+// A heading is set only where three more lines fit below it: their room is part of its block and then given back.
+#let room-below-heading = 56pt
+#show heading: set text(hyphenate: false)
 #show heading: set par(justify: false)
 #show heading.where(level: 1): set text(size: 15.5pt, fill: accent)
 #show heading.where(level: 2): set text(size: 12.5pt)
 #show heading.where(level: 3): set text(size: 11pt)
-#show heading.where(level: 1): set block(above: 1.9em)
+#show heading: it => {
+  let above = if it.level == 1 { 1.9em } else { 1.5em }
+  block(above: above, below: 0.75em, breakable: false, sticky: true, { it.body; v(room-below-heading) })
+  v(-room-below-heading)
+}
 #set list(indent: 0.6em, marker: ([•], [–], [·]))
 #set enum(indent: 0.6em)
 #set terms(hanging-indent: 1.5em)
@@ -63,12 +70,22 @@ PREAMBLE = r"""
     it
   } else { it }
 }
+// Code and printed text: never fewer than three lines on a page.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
   set text(size: 1.25em) // Typst itself makes code smaller by a fifth
-  set par(justify: false, leading: 0.52em)
-  it
+  set par(justify: false, leading: 0.52em, spacing: 0.52em)
+  let lines(from, to) = it.lines.slice(from, to).map(line => {
+    if line.text.trim() == "" { box(height: 0.73em) } else { line } // an empty line is lost at the end of a paragraph
+  }).join(linebreak())
+  let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
+  let count = it.lines.len()
+  if count <= 8 { together(0, count) } else {
+    together(0, 3)
+    lines(3, count - 3)
+    together(count - 3, count)
+  }
 }
 #let boxes = (
   input: (fill: rgb("#f4f6f9"), radius: 2pt, stroke: (left: 2pt + accent.lighten(55%))),
@@ -77,12 +94,14 @@ PREAMBLE = r"""
   warning: (stroke: (left: 2pt + rgb("#d9a441"))),
   error: (stroke: (left: 2pt + rgb("#b3261e")), fill: rgb("#fdf3f2")),
 )
-#let verbatim(kind, size, lang, code, breakable: true, sticky: false) = block(
+#let verbatim(kind, size, lang, code, sticky: false) = block(
   width: 100%, inset: (x: 8pt, y: if kind in ("output", "warning") { 3pt } else { 6pt }),
-  above: if kind == "output" { 0.8em } else { 1.1em }, below: 1.1em,
-  breakable: breakable, sticky: sticky, ..boxes.at(kind),
+  above: if kind == "output" { 0.8em } else { 1.1em }, below: 1.1em, sticky: sticky, ..boxes.at(kind),
   text(size: size, fill: if kind == "output" { luma(40) } else { black }, raw(code, block: true, lang: lang)))
 #let note(body) = block(sticky: true, text(size: 8.5pt, style: "italic", fill: faint, body))
+#let listing-title(body) = block(sticky: true, below: 0.7em, body)
+#let answer-label = block(sticky: true, below: 0.6em,
+  text(size: 8.5pt, weight: "bold", fill: accent, tracking: 0.04em, "Answer"))
 #let details(body) = block(width: 100%, inset: (left: 10pt, y: 3pt), stroke: (left: 1.2pt + accent.lighten(60%)), body)
 #let summary(body) = block(sticky: true, text(weight: "bold", body))
 
@@ -114,38 +133,73 @@ PREAMBLE = r"""
   body
 }))))
 #let picture(..args) = block(width: 100%, above: 1.1em, below: 1.1em, align(center, image(..args)))
-#let numbered-figure(label, body, text) = block(
-  width: 100%, breakable: false, above: 1.3em, below: 1.5em,
-  align(center, { block(below: 0.8em, body); caption(label, text) }))
-#let numbered-table(label, body, text) = block(width: 100%, above: 1.3em, below: 1.5em, {
-  block(width: 100%, sticky: true, below: 0.8em, align(center, caption(label, text)))
-  body
-})
-#let data-table(size, columns, header-rows, head, body) = {
-  set text(size: size, hyphenate: true)
-  set par(justify: false, leading: 0.5em, spacing: 0.5em)
-  show table.cell: it => if it.y < header-rows { strong(it) } else { it }
-  let rule(width) = table.hline(stroke: width + black)
-  let head = if head.len() == 0 { () } else { (table.header(rule(0.8pt), ..head, rule(0.4pt)),) }
-  block(width: 100%, above: 1.1em, below: 1.1em, align(center, table(
-    columns: columns, stroke: none, inset: (x: 0.55em, y: 0.36em),
-    ..if head.len() == 0 { (rule(0.8pt),) } else { head }, ..body, rule(0.8pt))))
+// They float to the top or the bottom of a page, in their order, so that the text goes on below or above them.
+// A table that is longer than a page stays in its place and breaks where the page ends.
+#let page-filling = 0.95 * TEXT_HEIGHT
+#let floating(body) = place(auto, float: true, clearance: 1.5em, block(width: 100%, breakable: false, body))
+// Without a number a picture stays in the text as long as little of the page can be lost by that.
+#let loose-picture(body) = context {
+  if measure(width: TEXT_WIDTH, body).height > 0.22 * TEXT_HEIGHT { floating(body) } else {
+    block(width: 100%, breakable: false, body)
+  }
 }
+#let numbered-figure(label, body, text, answer: false) = floating({
+  if answer { answer-label }
+  set align(center)
+  block(below: 0.8em, body)
+  caption(label, text)
+})
+#let numbered-table(label, body, text, answer: false) = context {
+  let whole = {
+    if answer { answer-label }
+    block(width: 100%, sticky: true, below: 0.8em, align(center, caption(label, text)))
+    body
+  }
+  if measure(width: TEXT_WIDTH, whole).height <= page-filling { floating(whole) } else {
+    block(width: 100%, above: 1.3em, below: 1.5em, whole)
+  }
+}
+#let data-table(size, widths, header-rows, head, body) = {
+  set text(size: size, hyphenate: false)
+  set par(justify: false, leading: 0.5em, spacing: 0.5em)
+  set table.cell(breakable: false)
+  show table.cell: it => if it.y < header-rows { strong(it) } else { it }
+  let rule(width) = table.hline(stroke: width + black, end: widths.len())
+  let head = if head.len() == 0 { (rule(0.8pt),) } else { (table.header(rule(0.8pt), ..head, rule(0.4pt)),) }
+  let whole = table(
+    columns: widths + (0pt,), // the last column holds rows together
+    stroke: none, inset: (x: 0.55em, y: 0.36em), ..head, ..body, rule(0.8pt))
+  context block(
+    width: 100%, above: 1.1em, below: 1.1em, breakable: measure(width: TEXT_WIDTH, whole).height > page-filling,
+    align(center, whole))
+}
+// The end of a row of a table, and of the first of `rows` rows that stay on one page.
+#let row-end = table.cell(inset: 0pt)[]
+#let rows-end(rows) = table.cell(inset: 0pt, rowspan: rows)[]
 
 #let facts(pairs) = {
   set text(size: 9pt)
   grid(columns: (auto, 1fr), column-gutter: 1.2em, row-gutter: 0.55em,
     ..pairs.map(((name, value)) => (text(fill: faint, name), value)).flatten())
 }
-#let contents(depth) = {
+#let contents(depth, reading) = {
   show outline.entry: set block(spacing: 0.7em)
+  show outline.entry: it => {
+    let (minutes, deeper) = reading.at(str(it.element.at("label", default: "")), default: (none, false))
+    link(it.element.location(), it.indented(none, {
+      if deeper { text(style: "italic", weight: "regular", fill: faint, it.body() + [ (deeper)]) } else { it.body() }
+      box(width: 1fr, inset: (x: 0.4em), it.fill)
+      if minutes != none { text(size: 9pt, weight: "regular", fill: faint, minutes) }
+      box(width: 2em, align(right, it.page()))
+    }))
+  }
   show outline.entry.where(level: 1): set text(weight: "medium")
   show outline.entry.where(level: 2): set text(size: 9.8pt)
   text(size: 12pt, weight: "bold", fill: accent, "Contents")
   v(0.3em)
   outline(title: none, depth: depth)
 }
-#let title-block(over, authors, date, pairs, depth, own-page, title, subtitle) = {
+#let title-block(over, authors, date, pairs, depth, reading, own-page, title, subtitle) = {
   running-title.update(title)
   own-title-page.update(own-page)
   set par(justify: false)
@@ -156,10 +210,29 @@ PREAMBLE = r"""
   if authors.len() > 0 { block(below: 9pt, text(size: 11.5pt, authors.join(", "))) }
   if date != none { block(below: 9pt, text(size: 10.5pt, fill: faint, date)) }
   block(above: 14pt, below: 20pt, line(length: 100%, stroke: 1.2pt + accent))
-  if depth > 0 { contents(depth) }
+  if depth > 0 { contents(depth, reading) }
   if pairs.len() > 0 {
     if own-page { v(1fr); block(breakable: false, above: 2em, facts(pairs)) } else { block(facts(pairs)); v(0.8em) }
   }
   if own-page { pagebreak() }
 }
-""".replace("LINE_BREAK", LINE_BREAK).replace("CONTINUATION", CONTINUATION)
+
+// After the text: entries of the glossary, and the appendix from a page of its own.
+#let glossary-entry(term, body) = block(breakable: false, spacing: 0.75em, {
+  set text(size: 9.8pt)
+  par(hanging-indent: 1.5em, strong(term) + h(0.7em) + body)
+})
+#let appendix = {
+  pagebreak(weak: true)
+  [#metadata(none)<appendix>]
+  heading(level: 1)[Code of the figures]
+}
+#let code-heading(body) = heading(level: 2, outlined: false, bookmarked: true, body)
+"""
+for name, value in {
+    "LINE_BREAK": LINE_BREAK,
+    "CONTINUATION": CONTINUATION,
+    "TEXT_WIDTH": f"{TEXT_WIDTH}pt",
+    "TEXT_HEIGHT": f"{TEXT_HEIGHT}pt",
+}.items():
+    PREAMBLE = PREAMBLE.replace(name, value)

@@ -5,7 +5,7 @@ import re
 from nbformat import v4
 from pieces import code, display, flat, markdown, pages, pdf, source, stream
 
-from lib.workbook.export.template import CONTINUATION, LINE_BREAK
+from lib.workbook.export.template import CODE_SIZE, CONTINUATION, LINE_BREAK
 from lib.workbook.export.typeset import fold
 
 
@@ -71,6 +71,32 @@ def test_a_heading_is_never_last_on_a_page():
         assert "Heading" not in lines[-1]
 
 
+def test_texts_of_one_cell_do_not_reach_into_the_next_one():
+    """What is not closed in a cell, or defined in it, ends with the cell, although many are read at once."""
+    cells = [
+        markdown("Before [a]\n\n[a]: https://example.org/one"),
+        markdown("[a] again\n\n[a]: https://example.org/two"),
+        markdown("```\nnot closed"),
+        markdown("# A heading"),
+        markdown("<details><summary>s</summary> not closed"),
+        markdown("- item"),
+        markdown("*last*"),
+    ]
+    code_ = source(*cells)
+    assert '#link("https://example.org/one")[a]' in code_ and '#link("https://example.org/two")[a] again' in code_
+    assert '"not closed"' in code_ and "A heading" in code_ and "#emph[last]" in code_
+    pdf(*cells[:4], *cells[5:])
+
+
+def test_all_cells_are_read_by_few_runs_of_pandoc(monkeypatch):
+    from lib.workbook.export import pandoc
+
+    runs, run = [], pandoc.subprocess.run
+    monkeypatch.setattr(pandoc.subprocess, "run", lambda *a, **kw: runs.append(a) or run(*a, **kw))
+    source(*[markdown(f"## Part {i}\n\ntext") for i in range(40)], title="T")
+    assert len(runs) < 10
+
+
 def test_unusual_letters_do_not_stop_the_export():
     assert "naïve Łódź Привет" in flat(
         pdf(markdown("naïve Łódź Привет 中文 🎉"), code("print('🎉 中')", stream("✓ 🎉\n")))
@@ -94,10 +120,22 @@ def test_long_lines_of_code_go_on_below(tmp_path):
     assert len(re.findall("y", "".join(text))) >= 200 and len(re.findall("z", "".join(text))) == 300
 
 
-def test_long_cells_break_across_pages_and_short_ones_do_not():
+def test_long_cells_break_across_pages_with_three_lines_on_either():
+    """A cell that comes to the foot of a page, a line lower each time, never leaves one or two lines there or over."""
+    long = "\n".join(f"line_{i} = {i}" for i in range(20))
+    for above in range(44, 64):
+        text = pages(pdf(code("\n".join(f"x = {i}" for i in range(above))), code(long)))
+        on_first = len(re.findall(r"line_\d+ ", text[0]))
+        assert on_first in (0, 20) or 3 <= on_first <= 17, above
     text = pages(pdf(code("\n".join(f"line_{i} = {i}" for i in range(150)))))
     assert "line_0 " in text[0] and "line_149" in text[-1] and len(text) > 1
-    assert "breakable: false" in source(code("x")) and "breakable: true" in source(code("x\n" * 40))
+
+
+def test_all_code_has_one_size():
+    code_ = source(
+        code("x\n" * 40, stream("y" * 119)), code("z" * 300), markdown("```python\nx\n```"), code("a" * 115 + "\n1")
+    )
+    assert {*re.findall(r"#verbatim\(\"\w+\", ([\d.]+pt)", code_)} == {f"{CODE_SIZE}pt"}
 
 
 def test_code_is_highlighted_and_output_is_told_apart():
@@ -106,14 +144,11 @@ def test_code_is_highlighted_and_output_is_told_apart():
     assert re.search(r'#verbatim\("output", [\d.]+pt, none, "red \\\\ \\"quoted\\""', code_)
 
 
-def test_parameters_are_printed_and_hidden_inputs_are_not():
+def test_parameters_are_printed():
     code_ = source(
-        code("epochs = 50", tags=["parameters"]),
-        code("epochs = 20", tags=["injected-parameters"]),
-        code("secret = 1", stream("shown"), tags=["hide-input"]),
-        code(""),
+        code("epochs = 50", tags=["parameters"]), code("epochs = 20", tags=["injected-parameters"]), code("")
     )
-    assert "epochs = 50" in code_ and "epochs = 20" in code_ and "secret" not in code_ and "shown" in code_
+    assert "epochs = 50" in code_ and "epochs = 20" in code_ and code_.count("#verbatim") == 2
 
 
 def test_progress_bars_are_not_printed():

@@ -1,74 +1,12 @@
-"""Pictures, numbered figures and tables, as Typst sets them."""
+"""Tables as Typst sets them: sides, sizes, widths, and where they may break."""
 
-import base64
 import re
 
-import nbformat
 import numpy as np
 import pandas as pd
-import pytest
-from pieces import code, display, figure, flat, markdown, notebook, pages, pdf, png, source
+from pieces import code, display, flat, pages, pdf, source
 
-from lib.workbook.export import ExportError, TypstPDFExporter, export_pdf
-from lib.workbook.export.template import TEXT_HEIGHT, TEXT_WIDTH
-
-
-def test_a_figure_and_its_caption_become_one():
-    code_ = source(code("show(fig)", *figure(3), *figure(4, "Second.")))
-    assert re.search(
-        r'#numbered-figure\("Figure 3\.", \[\s+#picture\("\w+\.png", width: 48\.00pt\)\s+\], \[\s+'
-        r"The #emph\[loss\] \$log 3\$ of `lstm`\.\s+\]\)",
-        code_,
-    )
-    assert code_.count("Second.") == 1 and code_.count("log 3") == 1
-    text = flat(pdf(code("show(fig)", *figure(3))))
-    assert text.count("Figure 3.") == 1
-
-
-def test_a_caption_without_its_figure_is_printed():
-    assert "Alone." in source(code("x", figure(3, "Alone.")[1]))
-
-
-@pytest.mark.parametrize(
-    "columns, rows, dpi, width, points",
-    [
-        (192, 96, 192, None, 72),
-        (192, 96, None, None, 144),
-        (960, 96, 192, 480, 360),
-        (9600, 960, 96, None, TEXT_WIDTH),
-        (960, 96, 192, 2000, TEXT_WIDTH),
-        (600, 2400, 96, None, 0.8 * TEXT_HEIGHT / 4),
-    ],
-)
-def test_size_of_pictures(columns, rows, dpi, width, points):
-    output = display({"image/png": png(columns, rows, dpi)}, **({"image/png": {"width": width}} if width else {}))
-    printed = float(re.search(r"#picture\(.*width: ([\d.]+)pt", source(code("x", output)))[1])
-    assert printed == pytest.approx(points, abs=0.02)
-
-
-def test_pictures_in_the_text(tmp_path):
-    (tmp_path / "pics").mkdir()
-    (tmp_path / "pics" / "a b.png").write_bytes(base64.b64decode(png(96, 96)))
-    (tmp_path / "b.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "utf-8")
-    cell = markdown(
-        "![alone](pics/a%20b.png)\n\ntext ![x](attachment:c.png) <img src='pics/a b.png' width='50'> ![s](b.svg)"
-        f" ![d](data:image/png;base64,{png()}) ![far](https://example.org/far.png)",
-        attachments={"c.png": {"image/png": png(32, 32)}},
-    )
-    nbformat.write(notebook(cell), tmp_path / "n.ipynb")
-    export_pdf(tmp_path / "n.ipynb", tmp_path / "n.pdf")
-    code_ = TypstPDFExporter().typst_source(notebook(cell), {"metadata": {"path": str(tmp_path)}})
-    assert re.search(r'#picture\("\w+\.png", width: 72\.00pt, alt: "alone"\)', code_)
-    assert "width: 24.00pt" in code_ and "width: 37.50pt" in code_ and ".svg" in code_
-    assert '#box(link("https://example.org/far.png", "[far]"))' in code_
-
-
-@pytest.mark.parametrize(
-    "text", ["![x](missing.png)", "![x](attachment:missing.png)", "![x](data:image/png;base64,AAAA)"]
-)
-def test_a_missing_picture_is_an_error(text):
-    with pytest.raises(ExportError, match="cell 2: .*picture"):
-        source(markdown("# T"), markdown(text))
+from lib.workbook.export import tables
 
 
 def html(frame, **workbook):
@@ -136,3 +74,38 @@ def test_a_captioned_table():
     )
     assert code_.count("model") == 1
     assert flat(pdf(code("frame", *outputs))).count("Table 2. By model.") == 1
+
+
+def test_rows_are_held_together_where_a_long_table_begins_and_ends():
+    frame = pd.DataFrame({"a": range(7)})
+    code_ = source(code("frame", html(frame)))
+    assert code_.count("rows-end(3),") == 2 and tables.TOGETHER == 3
+    assert code_.count("row-end,") == 2  # of the head, and of the row in the middle
+    assert "rows-end" not in source(code("frame", html(frame.head(5))))
+
+
+def test_words_in_tables_are_never_hyphenated():
+    texts = ["".join(chr(97 + (i * j) % 26) for i in range(17)) for j in range(1, 60)]
+    frame = pd.DataFrame({"text": [" ".join(texts)] * 2})
+    with pd.option_context("display.max_colwidth", None):
+        text = flat(pdf(code("frame", html(frame))))
+    assert all(word in text for word in texts)
+
+
+def test_long_texts_share_the_width_that_numbers_leave():
+    """The column with more to say gets more, and the table fewer lines than with equal columns."""
+    frame = pd.DataFrame(
+        {"long": ["several words " * 12] * 3, "short": ["one two three four five six"] * 3, "x": [1] * 3}
+    )
+    with pd.option_context("display.max_colwidth", None):
+        widths = re.search(r"#data-table\([\d.]+pt, \((.*?)\)", source(code("frame", html(frame))))[1].split(", ")
+    index, long, short, x, _ = widths
+    assert index == x == "auto" and float(long[:-2]) > 1.5 * float(short[:-2])
+    small = source(code("frame", html(pd.DataFrame({"a": ["x" * 30]}))))
+    assert "(auto, auto, )" in small, "a narrow table keeps its natural widths"
+
+
+def test_a_table_without_a_head():
+    cell = code("t", display({"text/html": "<table><tr><td>1</td><td>2</td></tr></table>", "text/plain": ""}))
+    assert re.search(r"#data-table\([\d.]+pt, \(auto, auto, \), 0, \(", source(cell))
+    assert "1 2" in flat(pdf(cell))

@@ -1,0 +1,48 @@
+"""What all exporters share: a file that appears as a whole or not at all, and the facts about the run."""
+
+import os
+from pathlib import Path
+
+import nbformat
+
+
+def write(exporter, nb_or_path, out_path):
+    """Export a notebook (a path or a notebook in memory) with an nbconvert exporter and return the path of the file.
+
+    A failing export leaves an older file as it is. What a notebook's text names (pictures) is looked for beside the
+    notebook, for a notebook in memory in the working directory.
+    """
+    out = Path(out_path)
+    if isinstance(nb_or_path, (str, os.PathLike)):
+        path = Path(nb_or_path)
+        nb, resources = nbformat.read(path, as_version=4), {"metadata": {"name": path.stem, "path": str(path.parent)}}
+    else:
+        nb, resources = nb_or_path, {"metadata": {"name": out.stem, "path": "."}}
+    body, _ = exporter.from_notebook_node(nb, resources=resources)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(body.encode() if isinstance(body, str) else body)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    return out
+
+
+def run_facts(about):
+    """What a report says about its run: {"Run time": "3 min 20 s", …} from the notebook's `metadata["workbook"]`."""
+    facts = {
+        "Profile": about.get("profile"),
+        "Device": about.get("device"),
+        "Run time": _duration(about.get("seconds")),
+        "Versions": ", ".join(f"{name} {version}" for name, version in sorted((about.get("versions") or {}).items())),
+    }
+    return {name: str(fact) for name, fact in facts.items() if fact}
+
+
+def _duration(seconds):
+    if seconds is None:
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
