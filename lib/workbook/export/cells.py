@@ -1,6 +1,5 @@
 """The cells of a notebook as blocks of Typst: text, code in sight, and what code displays."""
 
-import base64
 import re
 
 from nbconvert.filters import strip_ansi
@@ -10,6 +9,7 @@ from lib.workbook.reading import CONTENTS, in_sight
 
 from .formulas import displayed
 from .pandoc import quote, raw
+from .pictures import decoded
 from .typeset import verbatim
 
 PICTURES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
@@ -120,8 +120,8 @@ def _data(setter, output):
     if kind == "markdown":
         return setter.markdown(content)
     if kind in PICTURES:
-        width = output.metadata.get(kind, {}).get("width")
-        data = content.encode() if PICTURES[kind] == "svg" else base64.b64decode(content)
+        width = setter.pixels(output.metadata.get(kind, {}).get("width"))
+        data = content.encode() if PICTURES[kind] == "svg" else decoded(content, setter.fail)
         return [raw("#" + setter.picture(data, PICTURES[kind], width).replace("image(", "picture(", 1))]
     if kind == "html" and (found := setter.html(content)):
         return found

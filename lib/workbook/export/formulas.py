@@ -4,20 +4,30 @@ In between each formula is a number in brackets. TeX that pandoc does not know i
 known to get wrong is put right before (`prepare`) and after (`repair`) it.
 """
 
+import html
 import re
 
-from .pandoc import document, pandoc, quote, raw
+from .macros import expanded
+from .pandoc import array, document, pandoc, quote, raw
 
 CODE = r"""^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)
          | (?<!`)(?P<ticks>`+)(?!`)(?:(?!\n\s*\n).)*?(?<!`)(?P=ticks)(?!`)
-         | <(?P<tag>pre|code|script|style)\b.*?</(?P=tag)>"""
+         | <(?P<tag>pre|code|script|style)\b.*?(?:</(?P=tag)>|\Z)"""
 MATH = r"""(?<!\\)\$\$(?P<display>.+?)(?<!\\)\$\$
-         | (?P<bare>\\begin\{(?P<env>(?:align|equation|gather|multline|eqnarray)\*?)\}.*?\\end\{(?P=env)\})
-         | \\\\\[(?P<bracket>.+?)\\\\\] | \\\\\((?P<paren>.+?)\\\\\)
-         | (?<![\\$])\$(?!\$)(?P<inline>(?:\\.|(?!\n\s*\n)[^$\\`])+?)\$(?![\d$])"""
+         | (?P<bare>\\begin\{(?P<env>(?:align|equation|gather|multline|eqnarray)\*?)\}
+             (?:(?!\\begin\{(?P=env)\}).)*?\\end\{(?P=env)\})
+         | \\\\\[(?P<bracket>(?:(?!\\\\\[).)+?)\\\\\] | \\\\\((?P<paren>(?:(?!\\\\\().)+?)\\\\\)
+         | (?<![\\$])\$(?!\$)(?P<inline>(?:\\.|(?!\n\s*\n|</[a-zA-Z])[^$\\`])+?)\$(?![\d$])"""
 CODE_OR_MATH = re.compile(f"{CODE}|{MATH}", re.S | re.M | re.X)
+# Between these a page has text; no formula begins in one piece of it and ends in another.
+TAGS = re.compile(r"(<(pre|code|script|style)\b.*?(?:</\2>|\Z)|<!--.*?(?:-->|\Z)|</?[a-z][^<>]*>)", re.S | re.I)
 MARK = re.compile("\u2e28\ue002(\\d+)\u2e29")  # brackets, because Markdown must see punctuation where the dollar was
 NORM = re.compile(r"(?<!left)(?<!right)(?<!middle)(?<!big)(?<!big[lrm])(?<!bigg)(?<!bigg[lrm])\\\|", re.I)
+TEXT = re.compile(r"\\(?:text\w*|mbox|hbox)\s*\{(?:\\[^{}]|[^{}\\])*\}")
+ARRAY = re.compile(r"\\begin\{array\}(?:\[\w\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
+SIGNS = "%&#_"  # behind which pandoc loses a blank in texts
+_HELD = {sign: chr(0xE010 + i) for i, sign in enumerate(SIGNS)}
+HELD = re.compile(f"[{''.join(_HELD.values())}]")
 
 
 class Formulas:
@@ -39,6 +49,14 @@ class Formulas:
 
         return CODE_OR_MATH.sub(keep, text)
 
+    def take_out_of_html(self, text, place):
+        """The same for HTML, where a formula ends with the text between two tags."""
+        pieces, at = [], 0
+        for tag in TAGS.finditer(text):
+            pieces += [self.take_out(text[at : tag.start()], place, html.unescape), tag[0]]
+            at = tag.end()
+        return "".join([*pieces, self.take_out(text[at:], place, html.unescape)])
+
     def as_written(self, text):
         """Undo `take_out`, for code and other literal text."""
         return MARK.sub(lambda found: self.all[int(found[1])][1], text)
@@ -52,15 +70,29 @@ class Formulas:
         """Every formula as Typst code."""
         if not self.all:
             return []
-        blocks = [block for tex, _, display, _ in self.all for block in (_paragraph(tex, display), raw("// formula"))]
+        formulas = self.expanded(fail)
+        blocks = [block for tex, _, display, _ in formulas for block in (_paragraph(tex, display), raw("// formula"))]
         codes = [code.strip() for code in pandoc(document(blocks), "json", "typst")[0].split("// formula")[:-1]]
-        for i, ((tex, _, display, place), code) in enumerate(zip(self.all, codes, strict=True)):
+        for i, ((tex, _, display, place), code) in enumerate(zip(formulas, codes, strict=True)):
+            if not tex:  # it defines a macro and shows nothing
+                codes[i] = ""
+                continue
             if code.startswith("\\$"):  # pandoc gives the TeX back where it does not understand it
                 _, warning = pandoc(document([_paragraph(tex, display)]), "json", "typst")
                 fail(refusal(tex, warning), place)
             tag, code = split_tag(tex)[1], repair(code, tex)
             codes[i] = f"#tagged({quote(tag)})[{code}]" if tag else code
         return codes
+
+    def expanded(self, fail):
+        """`all`, the macros in them replaced by what they stand for."""
+
+        def endless(number):
+            tex, _, _, place = self.all[number]
+            fail(_cannot(tex, "its macros call each other without end; define them without a circle"), place)
+
+        texts = expanded([tex for tex, *_ in self.all], endless)
+        return [(tex, *rest) for tex, (_, *rest) in zip(texts, self.all, strict=True)]
 
     def blame(self, compiles, fail):
         """After a failed compilation: call `fail` for the first formula that does not compile by itself, if any."""
@@ -98,14 +130,52 @@ def split_tag(tex):
     return re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad\\text{(\1)}", tex), None
 
 
-def without_labels(tex):
-    """TeX without what numbers formulas by itself, which nobody does here."""
-    return re.sub(r"\\label\{[^}]*\}|\\nonumber\b|\\notag\b", "", tex)
+def simplified(tex):
+    """TeX with what pandoc knows for what it does not: no numbers, which nobody reads here, and no colours."""
+    tex = ARRAY.sub(_plain_columns, tex)
+    tex = re.sub(r"\\require\s*\{[^{}]*\}", "", tex)
+    tex = re.sub(r"\\label\{[^}]*\}|\\nonumber\b|\\notag\b", "", tex)
+    tex = re.sub(r"\\\\\s*((?:\\hline\s*)+)(?=\\end\{)", r"\1", tex)  # which makes no row below the rule
+    tex = re.sub(r"\\cfrac\s*(?:\[\w\])?(?![a-zA-Z])", r"\\dfrac", tex)
+    tex = re.sub(r"\\(?:text)?color\s*(?:\[\w+\])?\{[^{}]*\}|\\bbox\s*(?:\[[^\]]*\])?(?=\{)", "", tex)
+    tex = re.sub(r"\\(?:colorbox\s*\{[^{}]*\}|fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\})\s*\{", r"\\text{", tex)
+    return TEXT.sub(lambda found: re.sub(r"\\([%&#_])", lambda sign: _HELD[sign[1]], found[0]), tex)
+
+
+def _plain_columns(found):
+    """The head of an array with nothing but l, c, r and single rules."""
+    columns = re.sub(r"\*\{(\d\d?)\}\{([^{}]*)\}", lambda times: int(times[1]) * times[2], found[1])
+    columns = re.sub(r"[pmb]\{[^{}]*\}", "l", re.sub(r"[@!><]\{[^{}]*\}", "", columns))
+    return rf"\begin{{array}}{{{re.sub(r'[|:]+', '|', columns)}}}"
+
+
+def released(code, change=str):
+    """Code with the signs that `simplified` kept from pandoc, which loses blanks behind them, escaped by `change`."""
+    return HELD.sub(lambda found: change(SIGNS[ord(found[0]) - 0xE010]), code)
+
+
+def rules(tex):
+    r"""[(environment, rows above its \hlines, columns left of its rules), …] of all that is set in rows, in order."""
+    tex = ARRAY.sub(_plain_columns, tex)
+    found, inside = [], []
+    for part in re.finditer(r"\\begin\{(\w+\*?)\}(?:\{([^{}]*)\})?|\\substack\b|\\end\{|(\\\\)|\\hline\b", tex):
+        if part[1] or part[0] == r"\substack":
+            columns = re.sub(r"[^lcr|]", "", part[2] or "") if part[1] == "array" else ""
+            upright = [len(columns[:i].replace("|", "")) for i, sign in enumerate(columns) if sign == "|"]
+            found.append((part[1] or "substack", [], upright))
+            inside += [[found[-1][1], 0]] if part[1] else []
+        elif inside and part[3]:
+            inside[-1][1] += 1
+        elif inside and part[0] == r"\hline":
+            inside[-1][0].append(inside[-1][1])
+        elif inside:
+            inside.pop()
+    return found
 
 
 def prepare(tex):
     """TeX without what would come out wrong."""
-    tex = without_labels(tex).replace("\\!", "")
+    tex = simplified(tex).replace("\\!", "")
     tex = re.sub(r"\\;", r"\\:", tex)
     tex = re.sub(r"\\underset\{([^{}]*)\}\{\\operatorname\{([^{}]*)\}\}", r"\\operatorname*{\2}_{\1}", tex)
     tex = re.sub(r"\\operatorname\*\s*\{([^{}]*)\}", r"\\operatorname{QOPLIM\1}", tex)
@@ -135,13 +205,20 @@ def _balanced(tex):
     return depth == 0
 
 
+def _open_matrix(across, upright):
+    lines = f"augment: #(hline: {array(across)}, vline: {array(upright)}), " if across or upright else ""
+    return f"mat(delim: #none, column-gap: #1em, {lines}"
+
+
 def repair(code, tex):
     """Typst code with operators, large brackets, cases and determinants as TeX means them."""
     code = re.sub(r'"QOPLIM([^"]*)"', r'op("\1", limits: #true)', code)
     code = re.sub(r'"QOP([^"]*)"', r'op("\1")', code)
     code = code.replace('cases(delim: "{", ', "texcases(")
     if "Bmatrix" not in tex:
-        code = code.replace('mat(delim: "{", ', "mat(delim: #none, column-gap: #1em, ")
+        drawn = [lines for kind, *lines in rules(tex) if kind in ("array", "matrix")]
+        drawn = iter(drawn if len(drawn) == code.count('mat(delim: "{", ') else [])
+        code = re.sub(r'mat\(delim: "\{", ', lambda _: _open_matrix(*next(drawn, ([], []))), code)
     code = code.replace('delim: "||"', 'delim: "‖"' if "{Vmatrix}" in tex else 'delim: "|"')
     code = re.sub(r"⌜([^⌜]*?)\\\|", r"lr(\1 |)", re.sub(r"\{([^{}]*)⌝", r"lr(\{ \1)", code))  # \left. and \right.
     code = re.sub("[⌜⌝]", "", code)
@@ -154,4 +231,4 @@ def repair(code, tex):
         large = f"lr(size: #{int(found[1]) / 100:g}em, {names.get(found[2], found[2])})"
         return "" if found[2] == "." else f'class("{kind}", {large})'
 
-    return re.sub(r"#scale\(x: (\d+)%, y: \d+%\)\[(\\?.|[a-z.]+)\]", bracket, code)
+    return released(re.sub(r"#scale\(x: (\d+)%, y: \d+%\)\[(\\?.|[a-z.]+)\]", bracket, code))

@@ -29,7 +29,8 @@ class HTMLReport(HTMLExporter):
     the cell tagged `contents` stands a navigation with reading minutes; entries of the glossary to which the text links
     stand at the end, and links to other notebooks lead to their pages, which lie in the same folder.
 
-    Raises `ExportError`, naming the cell and the remedy, for formulas with unknown commands and for missing pictures.
+    Raises `ExportError`, naming the cell and the remedy, for formulas with unknown commands and for pictures
+    that are missing or lie outside the notebook's folder.
     """
 
     export_from_notebook = "HTML (offline)"

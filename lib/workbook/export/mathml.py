@@ -4,7 +4,7 @@ import html
 
 from bs4 import BeautifulSoup
 
-from .formulas import refusal, split_tag, without_labels
+from .formulas import refusal, released, rules, simplified, split_tag
 from .pandoc import document, pandoc
 
 APPLIED = "\u2061"  # the sign after the name of a function
@@ -17,10 +17,14 @@ def mathml(formulas, fail):
     """Every formula of a `Formulas` as HTML, in their order; `fail(problem, cell)` is called for one without MathML."""
     if not formulas.all:
         return []
-    blocks = [_paragraph(tex, display) for tex, _, display, _ in formulas.all]
+    expanded = formulas.expanded(fail)
+    blocks = [_paragraph(tex, display) for tex, _, display, _ in expanded]
     soup = BeautifulSoup(pandoc(document(blocks), "json", "html", "--mathml")[0], "html.parser")
     done = []
-    for i, ((tex, _, display, cell), found) in enumerate(zip(formulas.all, soup.find_all("p"), strict=True)):
+    for i, ((tex, _, display, cell), found) in enumerate(zip(expanded, soup.find_all("p"), strict=True)):
+        if not tex:  # it defines a macro and shows nothing
+            done.append("")
+            continue
         if found.math is None:  # pandoc gives the TeX back where it does not understand it
             fail(refusal(tex, pandoc(document([blocks[i]]), "json", "html", "--mathml")[1]), cell)
         found.annotation.decompose()  # the LaTeX, for other programs
@@ -28,15 +32,17 @@ def mathml(formulas, fail):
         del found.math["xmlns"]
         _space_functions(found.math, soup)
         _tighten_scripts(found.math)
+        _draw_rules(found.math, rules(tex))
         tag = split_tag(tex)[1]
         tag = f'<span class="tag">({html.escape(tag)})</span>' if tag else ""
-        done.append(f'<span class="formula">{found.math}{tag}</span>' if display else str(found.math))
+        code = released(str(found.math), html.escape)
+        done.append(f'<span class="formula">{code}{tag}</span>' if display else code)
     return done
 
 
 def _paragraph(tex, display):
     kind = {"t": "DisplayMath" if display else "InlineMath"}
-    return {"t": "Para", "c": [{"t": "Math", "c": [kind, without_labels(split_tag(tex)[0])]}]}
+    return {"t": "Para", "c": [{"t": "Math", "c": [kind, simplified(split_tag(tex)[0])]}]}
 
 
 def _space_functions(math, soup):
@@ -65,6 +71,20 @@ def _tighten_scripts(math):
             for sign in [part, *part.find_all("mo")]:
                 if sign.name == "mo" and not sign.has_attr("form"):
                     sign["lspace"] = sign["rspace"] = "0"
+
+
+def _draw_rules(math, lines):
+    """The rules of arrays, which pandoc drops (in place)."""
+    tables = math.find_all("mtable")
+    for table, (_, across, upright) in zip(tables, lines, strict=True) if len(tables) == len(lines) else []:
+        rows = [row.find_all("mtd", recursive=False) for row in table.find_all("mtr", recursive=False)]
+        for y, row in enumerate(rows):
+            for x, cell in enumerate(row):
+                sides = {"left": x in upright, "right": x == len(row) - 1 and x + 1 in upright}
+                sides |= {"top": y in across, "bottom": y == len(rows) - 1 and y + 1 in across}
+                style = [f"border-{side}: 0.06em solid" for side, wanted in sides.items() if wanted]
+                if style:
+                    cell["style"] = "; ".join([cell.get("style", "text-align: center"), *style])
 
 
 def _first(node):

@@ -17,6 +17,7 @@ from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer
 from .formulas import MARK, Formulas
 from .mathml import mathml
 from .pandoc import ExportError
+from .pictures import file
 from .tables import NUMBER
 from .typeset import slug
 
@@ -83,7 +84,7 @@ class Page(IPythonRenderer):
     def output(self, text, cell=0, caption=""):
         """HTML that a cell displays: nothing of it is loaded from elsewhere, columns of numbers are marked."""
         self.cell = cell
-        soup = BeautifulSoup(self.formulas.take_out(text, cell, html.unescape), "html.parser")
+        soup = BeautifulSoup(self.formulas.take_out_of_html(text, cell), "html.parser")
         for tag in soup.select("link, script[src]"):
             tag.decompose()
         self._embed(soup, caption)
@@ -158,11 +159,9 @@ class Page(IPythonRenderer):
                 link.string = f"[{tag.get('alt') or tag.name}]"
                 tag.replace_with(link)
             elif not source.startswith("data:"):
-                path = self.folder / unquote(source)
-                if not path.is_file():
-                    self.fail(f"there is no file '{source}'; correct its path, which starts at the notebook's folder")
-                kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-                tag["src"] = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+                data = file(self.folder, source, self.fail)
+                kind = mimetypes.guess_type(unquote(source))[0] or "application/octet-stream"
+                tag["src"] = f"data:{kind};base64,{base64.b64encode(data).decode()}"
             if tag.name == "img" and not tag.get("alt"):
                 tag["alt"] = self.description(caption, self.cell)
 

@@ -14,6 +14,9 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat.v4 import new_output
 from traitlets import Bool
 
+from .pandoc import ExportError
+from .pictures import DAMAGED, decoded, measured
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 NOTE = "(interactive: run the notebook to use it)"
@@ -136,9 +139,14 @@ class StaticOutputs(Preprocessor):
 
     def preprocess(self, nb, resources):
         nb = freeze_widgets(nb)
-        for cell in nb.cells:
+        name = resources.get("metadata", {}).get("name") or "notebook"
+        for number, cell in enumerate(nb.cells, 1):
+
+            def fail(problem, place=f"{name}, cell {number}"):
+                raise ExportError(f"{place}: {problem}")
+
             if cell.cell_type == "code":
-                outputs = cell.outputs if self.keep_films else [_film_at_rest(output) for output in cell.outputs]
+                outputs = cell.outputs if self.keep_films else [_film_at_rest(output, fail) for output in cell.outputs]
                 cell.outputs = tidy_streams(outputs)
         return nb, resources
 
@@ -172,11 +180,11 @@ def film_sizes(nb):
     return [len(base64.b64decode(film[1])) for film in films if film]
 
 
-def _film_at_rest(output):
+def _film_at_rest(output, fail):
     data = output.get("data", {})
     markup, has_stills = data.get("text/html", ""), bool({"image/png", "image/jpeg"} & {*data})
     if "image/gif" in data and not has_stills:
-        data["image/png"] = _first_frame(data.pop("image/gif"))
+        data["image/png"] = _first_frame(data.pop("image/gif"), fail)
     elif frame := JSHTML_FRAME.search(markup):
         data["image/png"] = frame.group(1).replace("\\\n", "")
         data.pop("text/html")
@@ -190,9 +198,13 @@ def _film_at_rest(output):
     return output
 
 
-def _first_frame(gif):
+def _first_frame(gif, fail):
     from PIL import Image
 
-    png = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(gif))).convert("RGB").save(png, "png")
+    data, png = decoded(gif, fail), io.BytesIO()
+    measured(data, fail)
+    try:
+        Image.open(io.BytesIO(data)).convert("RGB").save(png, "png")
+    except Exception:  # a damaged file makes Pillow raise nearly anything
+        fail(DAMAGED)
     return base64.b64encode(png.getvalue()).decode()

@@ -8,6 +8,7 @@ CODE_SIZE, APPENDIX_SIZE = 7.2, 6.4  # pt: 107 characters a line in the text, 12
 MONO_ADVANCE = 0.60205  # width of a character of DejaVu Sans Mono, in units of its size
 # In code that is about to be set: where a line that is too long goes on, and the arrow that marks its continuation.
 LINE_BREAK, CONTINUATION = "\ue000", "\ue001"
+FAMILIES = '("Libertinus Serif", "DejaVu Sans")'
 
 
 def fonts():
@@ -36,7 +37,7 @@ PREAMBLE = r"""
     align(center, counter(page).display("1 / 1", both: true))
   },
 )
-#set text(font: ("Libertinus Serif", "DejaVu Sans"), size: 10.5pt, lang: "en")
+#set text(font: FAMILIES, size: 10.5pt, lang: "en")
 #set par(justify: true, leading: 0.62em, spacing: 0.95em)
 // A heading is set only where three more lines fit below it: their room is part of its block and then given back.
 #let room-below-heading = 56pt
@@ -230,6 +231,7 @@ PREAMBLE = r"""
 #let code-heading(body) = heading(level: 2, outlined: false, bookmarked: true, body)
 """
 for name, value in {
+    "FAMILIES": FAMILIES,
     "LINE_BREAK": LINE_BREAK,
     "CONTINUATION": CONTINUATION,
     "TEXT_WIDTH": f"{TEXT_WIDTH}pt",

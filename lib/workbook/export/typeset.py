@@ -3,24 +3,25 @@
 Markdown may hold any HTML, so everything passes through HTML once: Markdown → HTML → pandoc's document tree → Typst.
 """
 
-import base64
 import hashlib
-import html
-import io
 import re
 import urllib.parse
 from pathlib import Path
 
 from pandocfilters import stringify
-from PIL import Image
 
+from . import pictures
 from .formulas import MARK, Formulas
 from .pandoc import ExportError, document, pandoc, pandoc_each, quote, raw, raw_inline, rewrite
-from .tables import table
+from .tables import pieces, table
 from .template import BOX_WIDTH, CODE_SIZE, CONTINUATION, LINE_BREAK, MONO_ADVANCE, TEXT_HEIGHT, TEXT_WIDTH
 
 # Jupyter's Markdown is GitHub's; quotes and dashes become typographic.
 MARKDOWN = "gfm+smart-emoji-alerts-footnotes-tex_math_dollars-tex_math_gfm-yaml_metadata_block"
+NESTED = "its text is nested too deeply; use fewer levels of quotes, lists or boxes"
+# What is longer is left out in the middle: characters of a line and of a word, lines of what code prints.
+LINE_ROOM, WORD_ROOM, OUTPUT_ROOM = 4000, 1000, 500
+LONG_WORD = re.compile(r"[!-~]{61,}")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:", re.M)  # a definition that other cells must not see
 
 
@@ -32,20 +33,32 @@ def slug(text):
 def verbatim(kind, text, lang=None, sticky=False, size=CODE_SIZE):
     """Code or text in a box of the template: "input", "listing", "output", "warning" or "error".
 
-    Lines that are too long for the page at this size (pt) continue below, behind an arrow. With `sticky` the box stays
-    on the page of what follows it.
+    Lines that are too long for the page at this size (pt) continue below, behind an arrow; of what is endless the
+    beginning and the end are printed. With `sticky` the box stays on the page of what follows it.
     """
     lines = [line.rstrip() for line in text.expandtabs(4).strip("\n").split("\n")]
-    code = quote("\n".join(fold(line, int(BOX_WIDTH / MONO_ADVANCE / size)) for line in lines))
+    if kind not in ("input", "listing"):
+        lines = shortened(lines, OUTPUT_ROOM, lambda left: [f"[… {left:,} lines are not printed …]"])
+    code = quote("\n".join(fold(_within(line, LINE_ROOM), int(BOX_WIDTH / MONO_ADVANCE / size)) for line in lines))
     stay = ", sticky: true" if sticky else ""
     return raw(f"#verbatim({quote(kind)}, {size}pt, {quote(lang) if lang else 'none'}, {code}{stay})")
 
 
 def _cleaned(page):
     """HTML without what paper cannot show; what unfolds is a `div`, whose class says so."""
-    page = re.sub(r"<(style|script)\b.*?</\1>|<!--.*?-->", "", page, flags=re.S)
+    page = re.sub(r"<(style|script)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)", "", page, flags=re.S)
     page = re.sub(r"<(details|summary)\b[^>]*>", r'<div class="\1">', page)
     return re.sub(r"</(details|summary)>", "</div>", page)
+
+
+def shortened(long, room, mark):
+    """A list or text of at most `room` pieces and what `mark(number of those left out)` puts between its two ends."""
+    end = room // 4
+    return long if len(long) <= room else long[: room - end] + mark(len(long) - room) + long[-end:]
+
+
+def _within(line, room):
+    return shortened(line, room, lambda left: f" [… {left:,} characters are not printed …] ")
 
 
 def fold(line, columns):
@@ -83,15 +96,28 @@ class Typesetter:
     def read(self, pieces):
         """Read many texts at once, (place, "markdown" or "html", text), because every run of pandoc takes its time."""
         new = [piece for piece in dict.fromkeys(pieces) if piece not in self.trees]
-        pages = [self.formulas.take_out(text, place, *[html.unescape] * (kind == "html")) for place, kind, text in new]
+        take = {"markdown": self.formulas.take_out, "html": self.formulas.take_out_of_html}
+        pages = [take[kind](text, place) for place, kind, text in new]
         alone = [bool(REFERENCE.search(page)) for page in pages]
         for own_run in (False, True):
             which = [i for i, (_, kind, _) in enumerate(new) if kind == "markdown" and alone[i] is own_run]
             for group in [[i] for i in which] if own_run else [which]:
                 for i, page in zip(group, pandoc_each([pages[i] for i in group], MARKDOWN, "html"), strict=True):
                     pages[i] = page
-        trees = pandoc_each([_cleaned(page) for page in pages], "html+task_lists", "json")
+        pages = [_cleaned(page) for page in pages]
+        try:
+            trees = pandoc_each(pages, "html+task_lists", "json")
+        except (ExportError, RecursionError):
+            trees = [self._tree(page, place) for page, (place, _, _) in zip(pages, new, strict=True)]
         self.trees.update(zip(new, trees, strict=True))
+
+    def _tree(self, page, place):
+        try:
+            return pandoc_each([page], "html+task_lists", "json")[0]
+        except ExportError as error:
+            self.fail(error, place)
+        except RecursionError:
+            self.fail(NESTED, place)
 
     def markdown(self, text):
         return self._blocks("markdown", text)
@@ -101,11 +127,11 @@ class Typesetter:
 
     def _blocks(self, kind, text):
         piece = self.place, kind, text
+        self.read([piece])
         try:
-            self.read([piece])
-        except ExportError as error:
-            self.fail(error)
-        return rewrite(self.trees[piece], self._adapt)
+            return rewrite(self.trees[piece], self._adapt)
+        except RecursionError:
+            self.fail(NESTED)
 
     def inline(self, text):
         """Markdown as the content of one paragraph."""
@@ -123,8 +149,11 @@ class Typesetter:
         if kind == "Header":
             level, (identifier, _, _), text = value
             return {"t": "Header", "c": [level, [self.label(self.as_written(text), identifier), [], []], text]}
-        if kind == "Code" and MARK.search(value[1]):
-            return {"t": "Code", "c": [value[0], self.formulas.as_written(value[1])]}
+        if kind == "Code":
+            return {"t": "Code", "c": [value[0], _within(self.formulas.as_written(value[1]), WORD_ROOM)]}
+        if kind == "Str" and LONG_WORD.search(value) and not MARK.search(value):
+            parts = pieces(_within(value, WORD_ROOM))
+            return [node for part in parts for node in ({"t": "Str", "c": part}, raw_inline("#box()"))]
         if kind == "CodeBlock":
             return verbatim("listing", self.formulas.as_written(value[1]), next(iter(value[0][1]), None))
         if kind == "Table":
@@ -170,12 +199,8 @@ class Typesetter:
         """
         size = "" if width is None else f", width: {min(width * 0.75, TEXT_WIDTH):.2f}pt"
         if kind != "svg":
-            try:
-                with Image.open(io.BytesIO(data)) as picture:
-                    (columns, rows), dpi = picture.size, float(picture.info.get("dpi", (0, 0))[0])
-            except OSError:
-                self.fail("a picture cannot be read; draw or save it again")
-            natural = width * 0.75 if width else columns * 72 / (dpi if dpi > 10 else 96)
+            kind, columns, rows, dpi = pictures.measured(data, self.fail)
+            natural = width * 0.75 if width else columns * 72 / (dpi or 96)
             size = f", width: {min(natural, TEXT_WIDTH, 0.8 * TEXT_HEIGHT * columns / rows):.2f}pt"
         name = f"{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
         self.pictures[name] = data
@@ -186,28 +211,30 @@ class Typesetter:
         (_, _, attributes), alt, (target, _) = value
         alt = self.as_written(alt)
         kind = Path(target).suffix.lower().lstrip(".")
-        if re.match(r"https?:", target):  # a document is made without the network
+        if pictures.REMOTE.match(target):  # a document is made without the network
+            target = target if ":" in target[:6] else f"https:{target}"
             return f"link({quote(target)}, {quote('[' + (alt or 'picture') + ']')})"
         if found := re.match(r"data:image/([\w+]+);base64,(.*)", target, re.S):
-            kind, data = found[1], base64.b64decode(found[2])
+            kind, data = found[1], pictures.decoded(found[2], self.fail)
         elif target.startswith("attachment:"):
             bundle = self.attachments.get(urllib.parse.unquote(target.removeprefix("attachment:")))
             if not bundle:
                 self.fail(f"the picture '{target}' is missing; paste it into the cell again")
             mime, data = next(iter(bundle.items()))
-            kind, data = mime.split("/")[-1], base64.b64decode(data)
-        elif (path := self.folder / urllib.parse.unquote(target)).is_file():
-            data = path.read_bytes()
+            kind, data = mime.split("/")[-1], pictures.decoded(data, self.fail)
         else:
-            self.fail(f"there is no picture '{target}'; correct its path, which starts at the notebook's folder")
+            data = pictures.file(self.folder, target, self.fail)
         kind = {"svg+xml": "svg", "jpg": "jpeg"}.get(kind, kind)
         if kind not in ("png", "jpeg", "gif", "svg", "webp"):
             self.fail(f"the picture '{target[:60]}' cannot be printed; save it as PNG, JPEG or SVG")
         attributes = dict(attributes)
         style = re.search(r"(?<!-)\bwidth:\s*([\d.]+(?:px|%))", attributes.get("style", ""))
-        width = re.fullmatch(r"([\d.]+)(px|%)?", attributes.get("width") or (style[1] if style else ""))
-        scale = TEXT_WIDTH / 75 if width and width[2] == "%" else 1
-        return self.picture(data, kind, float(width[1]) * scale if width else None, alt)
+        return self.picture(data, kind, self.pixels(attributes.get("width") or (style and style[1])), alt)
+
+    def pixels(self, value):
+        """A width as HTML has it, such as 300, "300px" or "50%", in pixels; None where it says nothing."""
+        number, of_page = pictures.width(value) or (None, False)
+        return number * TEXT_WIDTH / 75 if of_page else number
 
     def _seen(self, blocks):
         """A cell's text, each formula about as long as it will be."""

@@ -1,7 +1,8 @@
 """A notebook as a PDF: nbconvert → pandoc → Typst.
 
 Only pip packages are used (pypandoc-binary, typst, matplotlib's fonts), no LaTeX, no browser and no network, so that
-the same notebook gives the same PDF on Linux, macOS and Windows.
+the same notebook gives the same PDF on Linux, macOS and Windows; only characters that these fonts lack are looked for
+in those of the machine.
 """
 
 import re
@@ -14,11 +15,12 @@ from traitlets import Unicode, default
 
 from . import cells
 from .back_matter import appendix_blocks, glossary_blocks
+from .fonts import compiled
 from .pandoc import raw
 from .static_outputs import StaticOutputs
-from .template import PREAMBLE, fonts
+from .template import PREAMBLE
 from .title import title_block
-from .typeset import Typesetter
+from .typeset import NESTED, Typesetter
 from .writing import write
 
 
@@ -35,7 +37,8 @@ class TypstPDFExporter(Exporter):
     "figure"}` or `"table"`) is not printed again. Figures and tables float to the top or bottom of a page. The code of
     cells tagged `figure-code` or `predict` is printed after the text, in an appendix.
 
-    Raises `ExportError`, naming the cell and the remedy, for formulas with unknown commands and for missing pictures.
+    Raises `ExportError`, naming the cell and the remedy, for formulas with unknown commands and for pictures
+    that are missing or lie outside the notebook's folder.
     """
 
     export_from_notebook = "PDF (Typst)"
@@ -69,11 +72,17 @@ class TypstPDFExporter(Exporter):
     def _typeset(self, nb, resources):
         about = resources.get("metadata", {})
         setter = Typesetter(about.get("name") or "notebook", about.get("path") or ".")
-        setter.read((f"cell {n}", *text) for n, cell in enumerate(nb.cells, 1) for text in cells.texts(cell))
-        printed = []
-        for n, cell in enumerate(nb.cells, 1):
-            setter.place = f"cell {n}"
-            printed.append(cells.blocks(setter, cell))
+
+        def each(function):
+            for n, cell in enumerate(nb.cells, 1):
+                setter.place = f"cell {n}"
+                try:
+                    yield setter.place, function(cell)
+                except (AttributeError, KeyError, TypeError, ValueError):  # such as metadata of another form
+                    setter.fail("what it displays is damaged; run the notebook again")
+
+        setter.read((place, *text) for place, texts in [*each(cells.texts)] for text in texts)
+        printed = [blocks for _, blocks in each(lambda cell: cells.blocks(setter, cell))]
         setter.place = "title page"
         blocks = title_block(setter, nb, printed)
         for n, of_cell in enumerate(printed, 1):
@@ -87,25 +96,23 @@ class TypstPDFExporter(Exporter):
     def _compile(self, setter, source, folder):
         main = _written(setter, source, folder)
 
-        def pdf(code):
-            main.write_text(code, "utf-8")
-            return typst.compile(str(main), root=str(folder), font_paths=fonts(), ignore_system_fonts=True)
-
-        def compiles(formula):
+        def problem(code):
             try:
-                return bool(pdf(self.preamble + formula))
-            except typst.TypstError:
-                return False
+                main.write_text(self.preamble + code, "utf-8")
+                compiled(main, "", folder, setter.name)
+            except typst.TypstError as error:
+                return error.message
+            return None
 
         try:
-            return pdf(source)
+            return compiled(main, source, folder, setter.name)
         except typst.TypstError as error:
-            setter.formulas.blame(compiles, setter.fail)
-            line = re.search(r"document\.typ:(\d+)", error.diagnostic)
-            before = source.split("\n")[: int(line[1])] if line else []
-            places = (re.fullmatch(r"// (cell \d+|glossary|appendix)", text) for text in reversed(before))
-            place = next((found[1] for found in places if found), "title page")
-            setter.fail(f"Typst cannot print it: {error.message}", place)
+            setter.formulas.blame(lambda formula: problem(formula) is None, setter.fail)
+            parts = re.split(r"^// (cell \d+|glossary|appendix)$", source.removeprefix(self.preamble), flags=re.M)
+            places = zip(["title page", *parts[1::2]], parts[::2], strict=True)
+            place = next((place for place, code in places if problem(code) == error.message), "title page")
+            deep = re.search("maximum .* depth", error.message)
+            setter.fail(NESTED if deep else f"Typst cannot print it: {error.message}", place)
 
 
 def _written(setter, source, folder):

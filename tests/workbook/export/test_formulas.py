@@ -76,3 +76,38 @@ def test_a_formula_that_cannot_be_printed_is_named(tex, why, tmp_path):
         export_pdf(notebook(markdown("# T"), markdown(f"fine $x$ and\n\n$${tex}$$")), out)
     assert f"a, cell 2: the formula ${tex}$" in str(error.value) and why in str(error.value)
     assert not list(tmp_path.rglob("*.pdf")) and not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "tex, typst",
+    [
+        (r"\text{50\% mehr \& a}", 'upright("50% mehr & a")'),
+        (r"\cfrac{1}{1+x}", "frac(1, 1 + x)"),
+        (r"\textcolor{red}{x} + {\color{blue}y}", "x + y"),
+        (
+            r"\left[\begin{array}{cc|c}1&2&3\\\hline 4&5&6\end{array}\right]",
+            "[mat(delim: #none, column-gap: #1em, augment: #(hline: (1, ), vline: (2, )), 1, 2, 3; 4, 5, 6)]",
+        ),
+        (
+            r"\begin{array}{|c|}\hline a\\\hline\end{array}",
+            "mat(delim: #none, column-gap: #1em, augment: #(hline: (0, 1, ), vline: (0, 1, )), a)",
+        ),
+        (r"\begin{array}{cc}1&2\end{array}", "mat(delim: #none, column-gap: #1em, 1, 2)"),
+        (
+            r"\begin{array}{@{}*{2}{c}:p{1cm}@{}}1&2&3\end{array}",
+            "mat(delim: #none, column-gap: #1em, augment: #(hline: (), vline: (2, )), 1, 2, 3)",
+        ),
+    ],
+)
+def test_what_pandoc_does_not_know_is_put_right(tex, typst):
+    assert f"${typst}$" in source(markdown(f"${tex}$"))
+    pdf(markdown(f"$${tex}$$"))
+
+
+def test_rules_and_signs_in_the_page():
+    from test_html import page
+
+    tree = page(markdown(r"$\begin{array}{c|c}1&2\\\hline 3&4\end{array}$ and $\text{50\% mehr \& a}$"))
+    sides = [[side for side in ("left", "top") if f"border-{side}" in cell["style"]] for cell in tree.find_all("mtd")]
+    assert sides == [[], ["left"], ["top"], ["left", "top"]]
+    assert tree.find("mtext").get_text() == "50% mehr & a"

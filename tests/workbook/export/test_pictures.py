@@ -1,13 +1,16 @@
 """What cells display: pictures, numbered figures, pictures of widgets."""
 
 import base64
+import io
 import re
+import zlib
 
 import nbformat
 import pytest
 from pieces import code, display, figure, flat, markdown, notebook, pdf, png, source, stream
+from PIL import Image
 
-from lib.workbook.export import ExportError, TypstPDFExporter, cells, export_pdf
+from lib.workbook.export import ExportError, TypstPDFExporter, cells, export_html, export_pdf
 from lib.workbook.export.template import TEXT_HEIGHT, TEXT_WIDTH
 
 
@@ -90,3 +93,81 @@ def test_the_place_of_a_source_stays_with_it():
     listing = "`lib.models`\n\n```python\nclass Cell:\n    pass\n```"
     code_ = source(code("x", display({"text/markdown": listing, "text/plain": "…"}, workbook={"source": "Cell"})))
     assert re.search(r'#listing-title\[\s+`lib\.models`\s+\]\s+#verbatim\("listing"', code_)
+
+
+@pytest.mark.parametrize("name", ["../x.png", "{out}/x.png", "link.png", "%2e%2e/x.png", "pics/../../x.png"])
+@pytest.mark.parametrize("text", ["![x]({})", "<img src='{}'>"])
+@pytest.mark.parametrize("export", [export_pdf, export_html])
+def test_pictures_outside_the_folder_are_refused(name, text, export, tmp_path):
+    home = tmp_path / "home"
+    (home / "pics").mkdir(parents=True)
+    (tmp_path / "x.png").write_bytes(base64.b64decode(png()))
+    (home / "link.png").symlink_to(tmp_path / "x.png")
+    cell = markdown(text.format(name.format(out=tmp_path)))
+    nbformat.write(notebook(markdown("# T"), cell), home / "n.ipynb")
+    with pytest.raises(ExportError, match=r"n, cell 2: the picture '.*' lies outside the notebook's folder; copy it"):
+        export(home / "n.ipynb", home / "n.out")
+    assert not (home / "n.out").exists()
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a%00.png", "data:image/png,abc", "pics"])
+@pytest.mark.parametrize("export", [export_pdf, export_html])
+def test_names_that_no_picture_has(name, export, tmp_path):
+    (tmp_path / "pics").mkdir()
+    nbformat.write(notebook(markdown(f"![x]({name})")), tmp_path / "n.ipynb")
+    if export is export_html and name.startswith("data:"):
+        return  # the browser's business
+    with pytest.raises(ExportError, match="cell 1: .*picture"):
+        export(tmp_path / "n.ipynb", tmp_path / "n.out")
+
+
+@pytest.mark.parametrize("width", ["1.2.3", ".", "0", "-5", "wide", "1e9", "99999999999"])
+def test_odd_widths(width):
+    code_ = source(markdown(f"<img width='{width}' src='data:image/png;base64,{png()}'>"))
+    assert float(re.search(r"width: ([\d.]+)pt\)", code_)[1]) <= TEXT_WIDTH
+    source(code("x", display({"image/png": png()}, **{"image/png": {"width": width}})))
+
+
+@pytest.mark.parametrize(
+    "data, why",
+    [("not base64!", "cannot be read"), ("AAAA", "cannot be read"), (None, "more than 100 million pixels")],
+)
+def test_pictures_that_cannot_be_printed(data, why):
+    if data is None:  # a head that claims 400 megapixels
+        head = bytearray(base64.b64decode(png()))
+        head[16:24] = (20_000).to_bytes(4, "big") * 2
+        head[29:33] = zlib.crc32(head[12:29]).to_bytes(4, "big")
+        data = base64.b64encode(head).decode()
+    for cell in (
+        code("x", display({"image/png": data})),
+        markdown(f"<img src='data:image/png;base64,{data}'>"),
+        markdown("![x](attachment:a.png)", attachments={"a.png": {"image/png": data}}),
+    ):
+        with pytest.raises(ExportError, match=f"cell 2: a picture .*{why}"):
+            source(markdown("# T"), cell)
+
+
+def test_a_picture_is_what_its_bytes_say(tmp_path):
+    """A JPEG under the name of a PNG is printed, PostScript under that name is not opened."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "jpeg")
+    (tmp_path / "a.png").write_bytes(file.getvalue())
+    (tmp_path / "b.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    about = {"metadata": {"path": str(tmp_path)}}
+    assert TypstPDFExporter().from_notebook_node(notebook(markdown("![x](a.png)")), about)[0].startswith(b"%PDF")
+    with pytest.raises(ExportError, match="cannot be read"):
+        TypstPDFExporter().from_notebook_node(notebook(markdown("![x](b.png)")), about)
+
+
+@pytest.mark.parametrize("data", ["AAAA", "A", base64.b64encode(b"GIF89a\xff\xff\xff\xff\x00\x00\x00").decode()])
+def test_damaged_animations_are_named(data):
+    with pytest.raises(ExportError, match="cell 2: a picture"):
+        source(markdown("# T"), code("x", display({"image/gif": data})))
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"image/png": "wide"}, {"workbook": "figure"}, {"workbook": {"figure": [1], "caption": 2}}]
+)
+def test_damaged_metadata_are_named(metadata):
+    with pytest.raises(ExportError, match="cell 2: what it displays is damaged"):
+        source(markdown("# T"), code("x", display({"image/png": png()}, **metadata)))

@@ -109,3 +109,17 @@ def test_a_table_without_a_head():
     cell = code("t", display({"text/html": "<table><tr><td>1</td><td>2</td></tr></table>", "text/plain": ""}))
     assert re.search(r"#data-table\([\d.]+pt, \(auto, auto, \), 0, \(", source(cell))
     assert "1 2" in flat(pdf(cell))
+
+
+def test_a_table_with_too_many_columns_becomes_several():
+    with pd.option_context("display.max_columns", 60):
+        frame = pd.DataFrame({f"a_rather_long_name_{i}": ["some text", -0.12345] for i in range(20)}, index=["p", "q"])
+        cell = code("frame", html(frame))
+        sizes = [float(size) for size in re.findall(r"#data-table\(([\d.]+)pt", source(cell))]
+        assert len(sizes) == 2 and min(sizes) >= 6
+        text = flat(pdf(cell))
+        assert text.count("some text") == 20 and text.count("p some") == 2
+        wide = pd.DataFrame({f"c{i}": ["WWWWMMMMWWWWMMMM"] for i in range(20)})
+        assert source(code("x", html(wide))).count("#data-table") > 3, "wide letters need more room"
+        spanned = pd.DataFrame(np.ones((2, 40)), columns=pd.MultiIndex.from_product([list("ab"), range(20)]))
+        assert source(code("x", html(spanned))).count("#data-table") == 1, "with spans it gets smaller instead"
