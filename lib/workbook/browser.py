@@ -19,10 +19,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 MISSING = "needs a browser: apt install chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 TIME = 60_000  # ms, until a part of the page must be there
-CELLS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-UNFINISHED = CELLS + ".filter(prompt => !/\\[\\d+\\]/.test(prompt.textContent)).length"  # no number, or a star
+# Asked of JupyterLab itself: the page shows no number for a cell whose source is folded.
+CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+UNFINISHED = CELLS + ".filter(({ model }) => model.executionCount === null || model.executionState !== 'idle').length"
 READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
-    f"cells => {CELLS}.length === cells"
+    f"cells => window.jupyterapp?.shell.currentWidget?.content?.widgets && {CELLS}.length === cells"
     " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
     " && !!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
 )
@@ -85,7 +86,7 @@ def jupyterlab(folder, launcher=("jupyter", "lab")):
     command = [sys.executable, "-m", *launcher, "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.expose_app_in_browser=True"]
     environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
     answers = f"http://127.0.0.1:{port}/api?token=test"
     with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
