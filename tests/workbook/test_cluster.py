@@ -71,11 +71,11 @@ def needs_slurm(test):
 
 def project(folder):
     """A copy of the workbook with three notebooks: the real 01, the real 02 with a mistake, and one that trains."""
-    for name in ("lib", "cluster"):
+    for name in ("lib", "cluster", "student"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "notebooks" / "profiles").mkdir(parents=True)
-    for name in ("01_palindromes", "02_memory"):
-        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
+    for name in ("01_palindromes.ipynb", "02_memory.ipynb", "glossary.md"):
+        shutil.copy(ROOT / "notebooks" / name, folder / "notebooks")
     profile = {"01_palindromes": SMALL, "02_memory": {"batch_size": 0}}
     (folder / "notebooks" / "profiles" / "smoke.yaml").write_text(yaml.safe_dump(profile))
     (folder / "notebooks" / "profiles" / "gpu.yaml").write_text("{}")
