@@ -19,10 +19,12 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 MISSING = "needs a browser: apt install chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 TIME = 60_000  # ms, until a part of the page must be there
-CELLS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-UNFINISHED = CELLS + ".filter(prompt => !/\\[\\d+\\]/.test(prompt.textContent)).length"  # no number, or a star
+# Asked of JupyterLab itself: the page shows no number for a cell whose source is folded.
+CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+UNFINISHED = CELLS + ".filter(({ model }) => model.executionCount === null || model.executionState !== 'idle').length"
+ERROR = ".jp-RenderedText[data-mime-type*=error]"
 READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
-    f"cells => {CELLS}.length === cells"
+    f"cells => window.jupyterapp?.shell.currentWidget?.content?.widgets && {CELLS}.length === cells"
     " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
     " && !!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
 )
@@ -86,6 +88,7 @@ def jupyterlab(folder, launcher=("jupyter", "lab")):
     command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += ["--LabApp.expose_app_in_browser=True"]
     environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
     answers = f"http://127.0.0.1:{port}/api?token=test"
     with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
@@ -138,7 +141,7 @@ def run_all(page, path, seconds=400):
     """Run all cells of the notebook that is shown.
 
     Raises:
-        RuntimeError: cells were not run after so many seconds.
+        RuntimeError: a cell failed, with its error, or cells were not run after so many seconds.
     """
     from playwright.sync_api import TimeoutError
 
@@ -146,7 +149,9 @@ def run_all(page, path, seconds=400):
     page.wait_for_function(f"() => {UNFINISHED} === {code_cells(path)}")  # else old numbers may pass for new ones
     menu(page, "Run", "Run All Cells")
     try:
-        page.wait_for_function(f"() => {UNFINISHED} === 0", timeout=1000 * seconds)
+        page.wait_for_function(f"() => {UNFINISHED} === 0 || document.querySelector('{ERROR}')", timeout=1000 * seconds)
     except TimeoutError:
         notice, left = " ".join(page.locator(".jp-Dialog").all_inner_texts()), page.evaluate(UNFINISHED)
         raise RuntimeError(f"{left} cells of {path.name} were not run in {seconds} s. {notice}") from None
+    if errors := page.locator(ERROR).all_inner_texts():  # the cells after it are not run
+        raise RuntimeError(f"a cell of {path.name} failed: {errors[0].strip().splitlines()[-1]}")

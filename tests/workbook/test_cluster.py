@@ -71,10 +71,11 @@ def needs_slurm(test):
 
 def project(folder):
     """A copy of the workbook with three notebooks: the real 01, the real 02 with a mistake, and one that trains."""
-    for name in ("lib", "cluster"):
+    for name in ("lib", "cluster", "student"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "notebooks" / "profiles").mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / "01_palindromes.ipynb", folder / "notebooks")
+    for name in ("01_palindromes.ipynb", "glossary.md"):
+        shutil.copy(ROOT / "notebooks" / name, folder / "notebooks")
     mistaken = nbformat.read(ROOT / "notebooks" / "02_memory.ipynb", 4)
     first = next(n for n, cell in enumerate(mistaken.cells) if "parameters" in cell.metadata.get("tags", []))
     mistaken.cells.insert(first + 1, nbformat.v4.new_code_cell("raise ValueError('a mistake')"))

@@ -192,7 +192,7 @@ def test_an_export_that_cannot_be_written_is_one_line(error, notebook, stores, m
         raise OSError(error, os.strerror(error))
 
     (stores / "old.html").write_text("old")
-    monkeypatch.setattr("lib.workbook.export.typst_pdf.os.replace", refuse)
+    monkeypatch.setattr("lib.workbook.export.writing.os.replace", refuse)
     assert main(["export", str(notebook), str(stores / "old.html")]) == 2
     message = capsys.readouterr().err
     assert "old.html was not written" in message and os.strerror(error) in message and message.count("\n") == 1

@@ -113,6 +113,8 @@ def look(page, name):
 
 def open_notebook(page, address, path):
     page.goto(f"{address}/lab/workspaces/{Path(path).stem}/tree/{path}?token=test", wait_until="domcontentloaded")
+    # Sooner, "Run All" runs nothing.
+    page.locator(".jp-Toolbar-kernelName", has_text="Python").wait_for(timeout=TIME)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=TIME)
 
 

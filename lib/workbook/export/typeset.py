@@ -23,6 +23,7 @@ NESTED = "its text is nested too deeply; use fewer levels of quotes, lists or bo
 LINE_ROOM, WORD_ROOM, OUTPUT_ROOM = 4000, 1000, 500
 LONG_WORD = re.compile(r"[!-~]{61,}")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:", re.M)  # a definition that other cells must not see
+HALF = 0.42  # of the text's height: what a picture may take of half a page
 
 
 def slug(text):
@@ -193,15 +194,19 @@ class Typesetter:
     # Pictures
 
     def picture(self, data, kind, width=None, alt=""):
-        """Typst code of a picture at its natural size, at most as wide as the text and 0.8 of its height.
+        """Typst code of a picture at its natural size, at most as wide as the text and 0.8 of its height, and
+        not a little higher than half a page.
 
         `width` is in pixels of 1/96 inch; without it the file's own resolution counts, 96 per inch if it has none.
         """
         size = "" if width is None else f", width: {min(width * 0.75, TEXT_WIDTH):.2f}pt"
         if kind != "svg":
             kind, columns, rows, dpi = pictures.measured(data, self.fail)
-            natural = width * 0.75 if width else columns * 72 / (dpi or 96)
-            size = f", width: {min(natural, TEXT_WIDTH, 0.8 * TEXT_HEIGHT * columns / rows):.2f}pt"
+            natural = min(width * 0.75 if width else columns * 72 / (dpi or 96), TEXT_WIDTH)
+            height = natural * rows / columns / TEXT_HEIGHT
+            # With its caption it would take little more than half a page: made smaller, two of them fit on one.
+            height = HALF if HALF < height < 1.3 * HALF else min(height, 0.8)
+            size = f", width: {height * TEXT_HEIGHT * columns / rows:.2f}pt"
         name = f"{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
         self.pictures[name] = data
         return f"image({quote(name)}{size}{f', alt: {quote(alt)}' if alt else ''})"
