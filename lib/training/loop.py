@@ -100,15 +100,14 @@ def fit(
         TrainingError: the loss, the gradient or a weight is no longer finite, or `batches` yielded nothing.
         CheckpointError: the state at `resume` is damaged, or that of another model.
         ValueError: `epochs` or `clip` is not positive; the model has no parameters, or the optimiser none of them; the
-            loss is no scalar that depends on them; `validate` returns no dict.
-        TypeError: `batches` is no function.
+            loss is no scalar that depends on them.
         Stopped: a KeyboardInterrupt whose text says how to go on, see `lib.training.states`.
     """
     if not isinstance(epochs, Integral) or epochs < 1 or (clip is not None and not clip > 0):
         raise ValueError(
             f"epochs must be a whole number from 1, clip above 0 (or None); got epochs={epochs!r}, clip={clip}"
         )
-    device = check_trainable(model, batches, optimizer)
+    device = check_trainable(model, optimizer)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     history, first_epoch = {}, 0
@@ -126,7 +125,7 @@ def fit(
     def validated():
         model.eval()
         with torch.no_grad():
-            return checked_numbers(validate(model)) if validate is not None and main else {}
+            return validate(model) if validate is not None and main else {}
 
     probes.begin(model, validated)
     bar = tqdm(
@@ -198,20 +197,16 @@ def learning_rate(optimizer):
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
-def check_trainable(model, batches, *optimizers):
-    """The device of a model; raise unless it, its data and its optimisers can go into a training."""
-    parameters = {id(parameter): parameter for parameter in model.parameters()}
+def check_trainable(model, *optimizers):
+    """The device of a model; raise ValueError unless its optimisers have something to train."""
+    parameters = [*model.parameters()]
     if not parameters:
         raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train")
     for optimizer in optimizers:
-        if not any(id(held) in parameters for group in optimizer.param_groups for held in group["params"]):
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if held.isdisjoint(map(id, parameters)):
             raise ValueError("the optimiser holds no parameter of this model: make it after the model")
-    if not callable(batches):
-        raise TypeError(
-            "`batches` must be a function that yields the batches of an epoch, such as shuffled(x, y, batch_size=32), "
-            f"not a {type(batches).__name__}"
-        )
-    return next(iter(parameters.values())).device
+    return parameters[0].device
 
 
 def check_loss(value):
@@ -231,10 +226,3 @@ def check_weights(model, step):
                 f"step {step}: {name} is no longer finite, although the loss was; lower the learning rate or clip the "
                 "gradient, then run again"
             )
-
-
-def checked_numbers(validated):
-    """What a validation returned; raise ValueError unless it is a dict."""
-    if not isinstance(validated, dict):
-        raise ValueError(f"`validate` must return a dict of numbers, got a {type(validated).__name__}")
-    return validated

@@ -56,10 +56,8 @@ class Parameter:
 
     def wanted(self):
         """What a value has to be, in words."""
-        if self.default is None:
-            return "a plain value: a number, a text, True, False, None, a list or a mapping of them"
         kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-        kind = kinds.get(type(self.default), "a mapping")
+        kind = (kinds | {dict: "a mapping"}).get(type(self.default), "a plain value")
         positive = " above 0" if kind == "a whole number" and self.default > 0 else ""
         return f"{kind}{positive}, such as {self.source[:100]}"
 

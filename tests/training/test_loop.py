@@ -334,15 +334,3 @@ def test_a_model_that_cannot_be_trained():
     model.requires_grad_(False)
     with pytest.raises(ValueError, match="depends on no parameter that can be trained"):
         fit(model, data, optimizer)
-
-
-@pytest.mark.parametrize("batches", [[1, 2], torch.utils.data.DataLoader([1, 2]), None], ids=["list", "loader", "none"])
-def test_batches_that_are_no_function(batches):
-    model, _, optimizer = problem()
-    with pytest.raises(TypeError, match=f"such as shuffled.*not a {type(batches).__name__}"):
-        training.fit(model, batches, squared_error, optimizer, epochs=1, progress=False)
-
-
-def test_a_validation_that_returns_no_dict():
-    with pytest.raises(ValueError, match="`validate` must return a dict of numbers, got a float"):
-        fit(*problem(), validate=lambda model: 0.5)
