@@ -367,6 +367,8 @@ def test_a_loop_without_sense_is_refused():
     other, *_ = problem()
     with pytest.raises(ValueError, match="the optimiser holds no parameter of this model"):
         fit_gan(other, BATCHES, *optimizers, epochs=1, progress=False)
+    with pytest.raises(ValueError, match="the optimiser holds no parameter of this model"):
+        fit_gan(gan, BATCHES, *reversed(optimizers), epochs=1, progress=False)
 
 
 def test_weights_that_are_not_finite_are_not_stored(tmp_path):
