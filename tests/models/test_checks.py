@@ -27,6 +27,7 @@ BUILDABLE = {
     models.LSTM: (4, 5, 3),
     models.LSTMCell: (4, 5),
     models.LRU: (4, 5, 3),
+    models.LRULayer: (4, 5),
     models.MinGRU: (4, 5, 3),
     models.NoisePredictor: (),
     models.PaddedConv2d: (1, 1, 3),
