@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: never fewer than three lines on a page.
+// Code and printed text: up to 14 lines stay on one page, of more never fewer than three.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -82,7 +82,7 @@ PREAMBLE = r"""
   }).join(linebreak())
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
-  if count <= 8 { together(0, count) } else {
+  if count <= 14 { together(0, count) } else {
     together(0, 3)
     lines(3, count - 3)
     together(count - 3, count)
