@@ -110,13 +110,21 @@ class PatchEmbedding(nn.Module):
     Args:
         height, width: of a frame in pixels. patch_size: p, side of a patch; it divides both. embed_size: E.
         num_frames: how many frames there are at most. positions: see above.
+        start: standard deviation of the learnt position vectors before training.
 
     Raises:
         ValueError: the frame cannot be cut into patches, or positions are unknown.
     """
 
     def __init__(
-        self, height: int, width: int, patch_size: int, embed_size: int, num_frames: int = 3, positions: str = "learned"
+        self,
+        height: int,
+        width: int,
+        patch_size: int,
+        embed_size: int,
+        num_frames: int = 3,
+        positions: str = "learned",
+        start: float = START,
     ):
         super().__init__()
         check_sizes(height=height, width=width, patch_size=patch_size, embed_size=embed_size, num_frames=num_frames)
@@ -132,8 +140,8 @@ class PatchEmbedding(nn.Module):
         self.projection = nn.Linear(patch_size**2, embed_size)
         self.frame = self.place = None
         if positions == "learned":
-            self.frame = nn.Parameter(START * torch.randn(num_frames, 1, embed_size))
-            self.place = nn.Parameter(START * torch.randn(1, self.num_patches, embed_size))
+            self.frame = nn.Parameter(start * torch.randn(num_frames, 1, embed_size))
+            self.place = nn.Parameter(start * torch.randn(1, self.num_patches, embed_size))
 
     def to_patches(self, frames: Tensor) -> Tensor:
         """Cut frames into patches, row by row; only the order of pixels changes: (B, T, H, W) -> (B, T, P, p²)."""
@@ -237,6 +245,7 @@ class PredictiveViT(nn.Module):
         residual: predict the change: a masked token starts from the last known frame's token at its place, and the
             output is added to that frame. The head starts at zero: untrained, the model copies.
         fused: compute attention by torch's own function instead of the written-out one: same numbers, less memory.
+        start: standard deviation of learnt positions and of the mask token before training.
 
     Raises:
         ValueError: the sizes do not fit together, or an option is unknown.
@@ -255,13 +264,14 @@ class PredictiveViT(nn.Module):
         positions: str = "learned",
         residual: bool = False,
         fused: bool = True,
+        start: float = START,
     ):
         super().__init__()
         check_sizes(smallest=2, num_frames=num_frames)
         check_sizes(num_layers=num_layers)
         self.num_frames, self.residual = num_frames, residual
-        self.embedding = PatchEmbedding(height, width, patch_size, embed_size, num_frames, positions)
-        self.mask_token = nn.Parameter(START * torch.randn(embed_size))
+        self.embedding = PatchEmbedding(height, width, patch_size, embed_size, num_frames, positions, start)
+        self.mask_token = nn.Parameter(start * torch.randn(embed_size))
         self.blocks = nn.ModuleList(AttentionBlock(embed_size, num_heads, mixer, fused) for _ in range(num_layers))
         self.norm = nn.LayerNorm(embed_size)
         self.head = nn.Linear(embed_size, patch_size**2)
