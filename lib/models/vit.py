@@ -16,12 +16,13 @@ from lib.models.rotary import rotate
 
 MIXERS = ("attention", "mlp", "mean")
 POSITIONS = ("learned", "none", "rotary")
-START = 0.3  # standard deviation of positions and mask token at first, about that of a projected patch; with the usual
-# 0.02 a place hardly shows beside what is seen there, and attention is slow to find it
+# Standard deviation of learnt positions and mask token before training. 0.3 is about that of a projected patch; where a
+# masked token starts from the last frame's patch (`residual`), the usual 0.02 is better.
+START = 0.3
 
 
 class SelfAttentionLayer(nn.Module):
-    """Every token asks all tokens and takes up a weighted mean of their answers: (B, N, E) -> (B, N, E).
+    """Every token takes up a weighted mean of what all tokens offer: (B, N, E) -> (B, N, E).
 
     Per head: weights = softmax(Q Kᵀ / √D), output = weights V, where the queries Q, keys K and values V are linear in
     the tokens. The heads' outputs stand side by side and are mixed by one more linear layer.
@@ -62,14 +63,14 @@ class SelfAttentionLayer(nn.Module):
         return torch.softmax(scores, dim=-1)
 
     def attention(self, x: Tensor, angles: Tensor | None = None) -> Tensor:
-        """The weights alone, to be looked at: (B, N, E) -> (B, heads, N, N), the asking tokens before the asked."""
+        """The weights alone, to be looked at: (B, N, E) -> (B, heads, N, N), queries before keys."""
         return self.weights(*self.queries_and_keys(x, None, angles))
 
     def forward(self, x: Tensor, last: int | None = None, angles: Tensor | None = None) -> Tensor:
         """(B, N, E) -> (B, N, E); a ValueError, if x is anything else.
 
         Args:
-            last: only that many tokens, at the end, ask (all are asked), and the output is (B, last, E).
+            last: queries of only that many tokens, at the end (keys and values of all); the output is (B, last, E).
             angles: (N, D / 2), rotary positions, see `rotary_angles`.
         """
         query, key = self.queries_and_keys(x, last, angles)
@@ -183,7 +184,7 @@ def feed_forward(embed_size: int, hidden_size: int) -> nn.Sequential:
 
 
 class AttentionBlock(nn.Module):
-    """Tokens exchange what they know, then each thinks by itself: (B, N, E) -> (B, N, E).
+    """Tokens exchange what they know, then each is processed by itself: (B, N, E) -> (B, N, E).
 
         x ← x + mixer(LayerNorm(x)),   x ← x + MLP(LayerNorm(x))
 
