@@ -134,14 +134,19 @@ PREAMBLE = r"""
   body
 }))))
 #let picture(..args) = block(width: 100%, above: 1.1em, below: 1.1em, align(center, image(..args)))
-// They float to the top or the bottom of a page, in their order, so that the text goes on below or above them.
+// They stand where the notebook has them. Where the rest of the page is too small for one, the text goes on, and it stands
+// at the top of the next page: `in-place` holds the numbers of the others, which lib/workbook/export/placing.py finds out.
 // A table that is longer than a page stays in its place and breaks where the page ends.
 #let page-filling = 0.95 * TEXT_HEIGHT
-#let floating(body) = place(auto, float: true, clearance: 1.5em, block(width: 100%, breakable: false, body))
-// Without a number a picture stays in the text as long as little of the page can be lost by that.
-#let loose-picture(body) = context {
-  if measure(width: TEXT_WIDTH, body).height > 0.22 * TEXT_HEIGHT { floating(body) } else {
-    block(width: 100%, breakable: false, body)
+#let (in-place, floats) = (state("in-place", ()), counter("floats"))
+#let floating(body) = {
+  floats.step()
+  context {
+    let (number, gap) = (floats.get().first(), 1.5em.to-absolute())
+    let whole = block(width: 100%, breakable: false, above: gap, below: gap, body + [#metadata(number)<stands>])
+    let height = measure(width: TEXT_WIDTH, whole).height + gap
+    [#metadata((number, height.pt()))<called>]
+    if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
 #let numbered-figure(label, body, text, answer: false) = floating({
