@@ -19,8 +19,8 @@ REPORT = """
 def arrange(main):
     """Choose in the document in the file `main`, of Typst, which of its figures are set in place.
 
-    One is, if the rest of the page has room for it and no earlier one waits for the next page. As each choice moves what
-    comes after it, the document is set again until nothing changes. A document that Typst refuses stays as it is.
+    One is, if the rest of the page has room for it and no earlier one waits for the next page. As each choice moves
+    what comes after it, the document is set again until nothing changes. A document that Typst refuses stays as it is.
     """
     text, chosen = main.read_text("utf-8").removeprefix(PREAMBLE), set()
     for attempt in range(3 * ROUNDS):
@@ -29,7 +29,7 @@ def arrange(main):
             found = typst.query(
                 str(main), "<places>", root=str(main.parent), font_paths=fonts(), ignore_system_fonts=True
             )
-        except typst.TypstError:
+        except (typst.TypstError, RuntimeError):
             break
         fitting = _fitting(json.loads(found)[0]["value"], chosen)
         if attempt >= ROUNDS:
