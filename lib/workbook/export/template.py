@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: up to 14 lines stay on one page, of more never fewer than three.
+// Code and printed text: up to 12 lines stay on one page, of more never fewer than three.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -82,7 +82,7 @@ PREAMBLE = r"""
   }).join(linebreak())
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
-  if count <= 14 { together(0, count) } else {
+  if count <= 12 { together(0, count) } else {
     together(0, 3)
     lines(3, count - 3)
     together(count - 3, count)
@@ -145,7 +145,7 @@ PREAMBLE = r"""
     let (number, gap) = (floats.get().first(), 1.5em.to-absolute())
     let whole = block(width: 100%, breakable: false, above: gap, below: gap, body + [#metadata(number)<stands>])
     let height = measure(width: TEXT_WIDTH, whole).height + gap
-    [#metadata((number, height.pt()))<called>]
+    block(height: 0pt, spacing: 0pt)[#metadata((number, height.pt()))<called>] // it stays where a figure leaves it
     if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
