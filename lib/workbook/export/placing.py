@@ -37,7 +37,16 @@ def arrange(main):
         if fitting == chosen:
             break
         chosen = fitting
+    _forget(main)
     main.write_text(f"{PREAMBLE}#in-place.update({_array(chosen)})\n{text}", "utf-8")
+
+
+def _forget(main):
+    """Let Typst forget these documents. It keeps what it has set until ten more are compiled, and does not count those
+    that are only asked for their places: in a process that exports many notebooks they would fill the memory."""
+    main.write_text("", "utf-8")
+    for _ in range(12):
+        typst.compile(str(main), root=str(main.parent), font_paths=fonts(), ignore_system_fonts=True)
 
 
 def _fitting(places, chosen):
