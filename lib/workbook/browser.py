@@ -19,6 +19,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 MISSING = "needs a browser: apt install chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 TIME = 60_000  # ms, until a part of the page must be there
+SETTINGS = {
+    "notebook-extension/tracker": '{"windowingMode": "none"}',  # all cells stay in the page: they can be looked at
+    "apputils-extension/notification": '{"fetchNews": "false"}',  # its question would lie over the controls
+}
 # Asked of JupyterLab itself: the page shows no number for a cell whose source is folded.
 CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
 UNFINISHED = CELLS + ".filter(({ model }) => model.executionCount === null || model.executionState !== 'idle').length"
@@ -80,9 +84,10 @@ def jupyterlab(folder, launcher=("jupyter", "lab")):
     port = free_port()
     own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
-    tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    tracker.parent.mkdir(parents=True, exist_ok=True)
-    tracker.write_text('{"windowingMode": "none"}')  # all cells stay in the page, so that they can be looked at
+    for name, setting in SETTINGS.items():
+        place = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(setting)
     own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
     command = [sys.executable, "-m", *launcher, "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
