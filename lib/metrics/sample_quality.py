@@ -94,7 +94,7 @@ def _unbiased(a, b, kernel, diagonals):
 
 
 def mmd(a: Tensor, b: Tensor, bandwidths=BANDWIDTHS) -> float:
-    """Squared maximum mean discrepancy, unbiased: 0 in the mean for equal distributions, so below 0 as often as above.
+    """Squared maximum mean discrepancy, unbiased: its mean is 0 for equal distributions, so it can be negative.
 
     Kernel: the mean of Gaussians exp(-|x - y|² / 2 s²) with the bandwidths s in the units of the data. The value is
     at most 2. Source: Gretton and others (2012), "A kernel two-sample test", lemma 6.

@@ -34,14 +34,17 @@ def check_tokens(tokens: Tensor, alphabet_size: int) -> None:
 
 
 class CharLSTM(nn.Module):
-    """`nn.LSTM` on one-hot characters, and a linear layer. The state is torch's own, (h, c).
+    """`nn.LSTM` between an embedding and a linear layer. The state is torch's own, (h, c).
+
+    The LSTM's outputs, all between -1 and 1 and mostly small, are normalised before the linear layer: it need not grow
+    large weights first to be sure of anything. The normalisation is over the units of one step, not over time.
+    Source: Ba, Kiros and Hinton (2016), "Layer normalization", here of the outputs alone.
 
     Args:
         alphabet_size: A, number of characters.
         hidden_size, num_layers: of the LSTM.
-        input_range: the input weights start uniform on ± this value. Torch's own start, ± 1/sqrt(hidden_size), which
-            None leaves, supposes that many inputs add up; of a one-hot vector only one does, and the network has to
-            spend its first steps on making its input heard.
+        embedding_size: numbers that stand for a character at its input. A one-hot vector would do, at the cost of A
+            columns of input weights.
         dropout: share of the last layer's outputs that is set to zero while training.
         recurrent_dropout: share of the recurrent weights that is, the same ones throughout a chunk. Zeros among the
             states themselves would wipe out within some dozen steps what the network has to remember.
@@ -53,18 +56,20 @@ class CharLSTM(nn.Module):
         alphabet_size: int,
         hidden_size: int = 256,
         num_layers: int = 1,
-        input_range: float | None = 0.5,
+        embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ):
         super().__init__()
-        check_sizes(alphabet_size=alphabet_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(
+            alphabet_size=alphabet_size, hidden_size=hidden_size, num_layers=num_layers, embedding_size=embedding_size
+        )
         self.alphabet_size, self.recurrent_dropout = alphabet_size, recurrent_dropout
-        self.lstm = nn.LSTM(alphabet_size, hidden_size, num_layers, batch_first=True)
+        self.input = nn.Embedding(alphabet_size, embedding_size)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True)
+        self.norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, alphabet_size)
-        if input_range is not None:
-            nn.init.uniform_(self.lstm.weight_ih_l0, -input_range, input_range)
 
     def forward(self, tokens: Tensor, state: tuple | None = None) -> tuple[Tensor, tuple]:
         """Logits of every next character: (B, T) -> (B, T, A), and the state after the last one.
@@ -73,25 +78,26 @@ class CharLSTM(nn.Module):
             ValueError: tokens of another kind.
         """
         check_tokens(tokens, self.alphabet_size)
-        x = F.one_hot(tokens, self.alphabet_size).to(self.output.weight.dtype)  # (B, T) -> (B, T, A)
+        x = self.input(tokens)  # (B, T) -> (B, T, E)
         if self.training and self.recurrent_dropout:
             weights = {name: p for name, p in self.lstm.named_parameters() if name.startswith("weight_hh")}
             thinned = {name: F.dropout(p, self.recurrent_dropout) for name, p in weights.items()}
             h, state = functional_call(self.lstm, thinned, (x, state))  # (B, T, H)
         else:
             h, state = self.lstm(x, state)  # (B, T, H)
-        return self.output(self.dropout(h)), state
+        return self.output(self.dropout(self.norm(h))), state
 
 
 # --- convolutional --------------------------------------------------------------------------------------------------
 
 
 class CausalLayer(nn.Module):
-    """x + relu(convolution of norm(x)), looking back only: (B, T, H) -> (B, T, H).
+    """x + relu(convolution of norm(x))², looking back only: (B, T, H) -> (B, T, H).
 
     Output t sees kernel_size inputs, `dilation` steps apart, the last being t itself. As in `lib.models.Conv1d` the
     convolution is one linear layer on the values of a window side by side; here the channels come last, where both
-    that layer and the normalisation want them, so that nothing has to be transposed.
+    that layer and the normalisation want them, so that nothing has to be transposed. The squared ReLU is that of So et
+    al. (2021), "Primer": it starts flat, and a channel that is twice as sure adds four times as much.
     """
 
     def __init__(self, hidden_size: int, kernel_size: int, dilation: int, dropout: float = 0.0):
@@ -108,7 +114,7 @@ class CausalLayer(nn.Module):
         T = x.shape[1]
         inputs = torch.cat([past, self.norm(x)], dim=1)  # (B, reach + T, H)
         taps = [inputs[:, k * self.dilation : k * self.dilation + T] for k in range(self.kernel_size)]
-        x = x + self.dropout(torch.relu(self.linear(torch.cat(taps, dim=-1))))  # (B, T, K H) -> (B, T, H)
+        x = x + self.dropout(torch.relu(self.linear(torch.cat(taps, dim=-1))).square())  # (B, T, K H) -> (B, T, H)
         return x, inputs[:, T:]
 
 
@@ -184,6 +190,31 @@ def rotary_angles(start: int, end: int, head_size: int) -> Tensor:
     return torch.arange(start, end)[:, None] * 1000.0 ** (-pairs / head_size)
 
 
+class CausalEmbedding(nn.Module):
+    """Sum of the embeddings of the last `taps` characters, each tap with a table of its own: (B, T) -> (B, T, E).
+
+    An ordinary embedding if taps = 1; otherwise a causal convolution of the one-hot characters, by looking up. Before
+    the text there is nothing to add.
+    Source: So et al. (2021), "Primer: searching for efficient Transformers", for short convolutions beside attention.
+    """
+
+    def __init__(self, alphabet_size: int, width: int, taps: int = 1):
+        super().__init__()
+        check_sizes(alphabet_size=alphabet_size, width=width, taps=taps)
+        self.tables = nn.ModuleList(nn.Embedding(alphabet_size, width) for _ in range(taps))
+
+    def forward(self, tokens: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """`past` are the up to taps - 1 characters before, int64 (B, P); those that come next are returned."""
+        T = tokens.shape[1]
+        seen = torch.cat([past, tokens], dim=1)  # (B, P + T)
+        S = seen.shape[1]
+        x = self.tables[0](tokens)
+        for back, table in enumerate(self.tables[1:], 1):
+            earlier = table(seen[:, max(0, S - T - back) : max(0, S - back)])
+            x = x + F.pad(earlier, (0, 0, T - earlier.shape[1], 0))  # zeros before the text
+        return x, seen[:, max(0, S - len(self.tables) + 1) :]
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention over the characters so far, with a memory of keys and values: (B, T, E) -> (B, T, E).
 
@@ -248,8 +279,8 @@ class TransformerBlock(nn.Module):
 class CharTransformer(nn.Module):
     """Causal pre-norm Transformer. Every layer attends to the last `context` characters (sliding-window attention).
 
-    The state is the keys and values of the last `context` - 1 characters in every layer, and the position. Through the
-    layers a prediction may depend on num_layers * (context - 1) + 1 characters.
+    The state is the keys and values of the last `context` - 1 characters in every layer, the position, and the last
+    `taps` - 1 characters. Through the layers a prediction may depend on num_layers * (context - 1) + taps characters.
     Sources: Vaswani et al. (2017), "Attention is all you need"; Radford et al. (2019) for pre-norm; Beltagy et al.
     (2020), "Longformer", for the window.
 
@@ -258,6 +289,7 @@ class CharTransformer(nn.Module):
         context: see above; training windows need not be longer.
         positions: "none" (order is known from the causal mask alone), "learned" (a vector for each of `context`
             positions is added to the input: the text cannot be longer), "rotary" (in the attention, see `rotate`).
+        taps: how many of the last characters a character's embedding is made of, see `CausalEmbedding`.
         dropout: share of the embedding, and of what every layer adds to it, that is set to zero while training.
     """
 
@@ -270,6 +302,7 @@ class CharTransformer(nn.Module):
         ff_size: int = 512,
         context: int = 64,
         positions: str = "rotary",
+        taps: int = 1,
         dropout: float = 0.0,
     ):
         super().__init__()
@@ -277,7 +310,7 @@ class CharTransformer(nn.Module):
         if positions not in POSITIONS:
             raise ValueError(f"positions must be one of {', '.join(POSITIONS)}; got {positions!r}")
         self.alphabet_size, self.context, self.positions = alphabet_size, context, positions
-        self.input = nn.Embedding(alphabet_size, width)
+        self.input = CausalEmbedding(alphabet_size, width, taps)
         self.place = nn.Embedding(context, width) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
@@ -294,9 +327,9 @@ class CharTransformer(nn.Module):
             ValueError: tokens of another kind, or with learned positions more than `context` characters in all.
         """
         check_tokens(tokens, self.alphabet_size)
-        memories, start = state if state is not None else ([None] * len(self.layers), 0)
+        memories, start, past = state if state is not None else ([None] * len(self.layers), 0, tokens[:, :0])
         end = start + tokens.shape[1]
-        x = self.input(tokens)  # (B, T) -> (B, T, E)
+        x, past = self.input(tokens, past)  # (B, T) -> (B, T, E)
         if self.place is not None:
             if end > self.context:
                 raise ValueError(
@@ -310,4 +343,4 @@ class CharTransformer(nn.Module):
         for layer, memory in zip(self.layers, memories, strict=True):
             x, memory = layer(x, memory, start)
             kept.append(memory)
-        return self.output(self.norm(x)), (tuple(kept), end)
+        return self.output(self.norm(x)), (tuple(kept), end, past)

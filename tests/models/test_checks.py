@@ -44,6 +44,7 @@ BUILDABLE = {
     models.FusedLSTM: (4, 5, 3),
     models.VanillaRNN: (4, 5, 3),
     scan.MinGRULayer: (4, 5),
+    text.CausalEmbedding: (7, 4, 1),
     text.CausalLayer: (4, 2, 1),
     text.SelfAttention: (8, 2, 4),
     text.TransformerBlock: (8, 2, 16, 4, False),

@@ -8,7 +8,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from lib.models.sampling import characters, generate, next_probabilities
-from lib.models.text import CausalLayer, CharLSTM, CharTCN, CharTransformer, SelfAttention, rotary_angles, rotate
+from lib.models.text import (
+    CausalEmbedding,
+    CausalLayer,
+    CharLSTM,
+    CharTCN,
+    CharTransformer,
+    SelfAttention,
+    rotary_angles,
+    rotate,
+)
 
 A, CONTEXT = 7, 12
 MODELS = {
@@ -21,6 +30,9 @@ MODELS = {
         )
         for positions in ("none", "learned", "rotary")
     },
+    "Transformer, 3 taps": lambda: CharTransformer(
+        A, 16, num_layers=2, num_heads=2, ff_size=20, context=CONTEXT, taps=3
+    ),
 }
 
 
@@ -135,21 +147,20 @@ def test_wrong_tokens_are_named(name):
 # --- recurrent ------------------------------------------------------------------------------------------------------
 
 
-def test_a_one_hot_input_picks_a_column_of_the_input_weights():
-    model = build("LSTM")
-    tokens = text(9)
-    rows = F.embedding(tokens, model.lstm.weight_ih_l0.t()) + model.lstm.bias_ih_l0  # (B, T, 4 H)
+def test_the_lstm_is_the_textbook_cell_on_embedded_characters():
+    """Checked step by step against the equations of Hochreiter and Schmidhuber's cell with a forget gate."""
+    torch.manual_seed(0)
+    model, tokens = CharLSTM(A, 10, embedding_size=6).double(), text(9)
+    x = F.one_hot(tokens, A).double() @ model.input.weight  # an embedding is a product with one-hot vectors
     h = c = torch.zeros(2, 10, dtype=torch.float64)
-    single = nn.LSTM(A, 10, batch_first=True).double()
-    with torch.no_grad():
-        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
-            getattr(single, name).copy_(getattr(model.lstm, name))
-    ours = single(F.one_hot(tokens, A).double())[0]
+    logits = model(tokens)[0]
     for t in range(9):
-        i, f, g, o = (rows[:, t] + F.linear(h, single.weight_hh_l0, single.bias_hh_l0)).chunk(4, dim=1)
+        gates = F.linear(x[:, t], model.lstm.weight_ih_l0, model.lstm.bias_ih_l0)
+        i, f, g, o = (gates + F.linear(h, model.lstm.weight_hh_l0, model.lstm.bias_hh_l0)).chunk(4, dim=1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
-        assert_same(ours[:, t], h, f"nn.LSTM on one-hot vectors against looked-up columns, step {t}")
+        normed = (h - h.mean(1, keepdim=True)) / (h.var(1, keepdim=True, correction=0) + 1e-5).sqrt()  # over units only
+        assert_same(logits[:, t], F.linear(normed, model.output.weight, model.output.bias), f"the logits of step {t}")
 
 
 @pytest.mark.parametrize("kind", [CharLSTM, CharTCN, CharTransformer])
@@ -176,15 +187,6 @@ def test_recurrent_dropout_thins_the_recurrent_weights_while_training_only():
     assert_same(model.eval()(tokens)[0], plain(tokens)[0], "in evaluation mode nothing is dropped; the logits")
 
 
-@pytest.mark.parametrize("width", [None, 0.5])
-def test_the_input_weights_start_as_wide_as_asked_for(width):
-    torch.manual_seed(0)
-    model = CharLSTM(A, 64, num_layers=2, input_range=width)
-    bound = 64**-0.5  # torch's own
-    ranges = [weights.abs().max().item() for weights in (model.lstm.weight_ih_l0, model.lstm.weight_ih_l1)]
-    assert ranges == pytest.approx([width or bound, bound], rel=0.01)
-
-
 # --- convolutional --------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +198,7 @@ def test_a_causal_layer_equals_torchs_dilated_convolution(K, D):
     past = torch.randn(2, (K - 1) * D, 5, dtype=torch.float64)
     weight = layer.linear.weight.detach().view(5, K, 5).transpose(1, 2).requires_grad_()  # (O, C, K)
     inputs = torch.cat([past, layer.norm(x)], dim=1).transpose(1, 2)  # (B, C, reach + T)
-    theirs = x + F.conv1d(inputs, weight, layer.linear.bias, dilation=D).relu().transpose(1, 2)
+    theirs = x + F.conv1d(inputs, weight, layer.linear.bias, dilation=D).relu().square().transpose(1, 2)
     ours, after = layer(x, past)
     assert_same(ours, theirs, "the output")
     assert_same(after, inputs.transpose(1, 2)[:, 11:], "the state")
@@ -211,7 +213,8 @@ def test_an_embedding_is_a_linear_layer_on_one_hot_characters(name):
     model, tokens, seen = build(name), text(9), []
     model.layers[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     model(tokens)
-    assert_same(seen[0], F.one_hot(tokens, A).double() @ model.input.weight, "what the first layer gets")
+    table = model.input if name == "TCN" else model.input.tables[0]
+    assert_same(seen[0], F.one_hot(tokens, A).double() @ table.weight, "what the first layer gets")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +306,7 @@ def test_far_into_a_text_rotary_positions_are_as_exact_as_at_its_start():
     assert_same(layer(x, start=10**7)[0], layer(x)[0], "the same window ten million characters later", 1e-5)
 
 
-@pytest.mark.parametrize(("name", "reach"), [("none", 23), ("rotary", 23)])
+@pytest.mark.parametrize(("name", "reach"), [("none", 23), ("rotary", 23), ("3 taps", 25)])
 def test_a_transformer_sees_as_far_as_its_windows_add_up(name, reach):
     model, tokens = build(f"Transformer, {name}"), text(40)
     logits = model(tokens)[0][:, -1]
@@ -311,6 +314,23 @@ def test_a_transformer_sees_as_far_as_its_windows_add_up(name, reach):
         changed = tokens.clone()
         changed[:, -1 - lag] = (changed[:, -1 - lag] + 1) % A
         assert torch.equal(model(changed)[0][:, -1], logits) != inside, f"the character {lag} back"
+
+
+@pytest.mark.parametrize("taps", [1, 2, 4])
+@pytest.mark.parametrize("T", [1, 3, 9])
+def test_a_causal_embedding_is_a_convolution_of_one_hot_characters(taps, T):
+    torch.manual_seed(0)
+    layer, tokens = CausalEmbedding(A, 5, taps).double(), text(T)
+    weight = (
+        torch.stack([table.weight for table in reversed(layer.tables)], dim=2).detach().transpose(0, 1)
+    )  # (E, A, K)
+    onehot = F.pad(F.one_hot(tokens, A).double().transpose(1, 2), (taps - 1, 0))  # (B, A, K - 1 + T)
+    weight.requires_grad_()
+    ours, theirs = layer(tokens, tokens[:, :0])[0], F.conv1d(onehot, weight).transpose(1, 2)
+    assert_same(ours, theirs, "the output")
+    left = torch.autograd.grad(ours.square().sum(), [table.weight for table in reversed(layer.tables)])
+    right = torch.autograd.grad(theirs.square().sum(), weight)[0]
+    assert_same(torch.stack(left, dim=2).transpose(0, 1), right, "the gradient of the tables")
 
 
 def test_learned_positions_end_at_the_context():
