@@ -113,6 +113,13 @@ def _export(args):
     return 0
 
 
+def _site(args):
+    from lib.workbook import website
+
+    print(f"the site is {notebooks.short(website.build(args.repository))}")
+    return 0
+
+
 def _lab(args):
     from lib.workbook.lab import lab
 
@@ -181,6 +188,9 @@ def _parser():
     ):
         own.add_argument(option, metavar="A;B;C", help=f'{what} of one to three members: "{example}"')
     own.add_argument("--pdf-name", metavar="NAME.pdf", help="default: Surname-Matriculation.pdf")
+
+    own = command("site", _site, "build a static site of the notebooks in exports/site, from their committed outputs")
+    own.add_argument("--repository", default="", metavar="URL", help="on GitHub: adds buttons for Colab and Binder")
 
     command("lab", _lab, "open JupyterLab; options of `jupyter lab` may follow")
     command("update", _update, "take the newest version of the workbook; your notebooks are kept")
