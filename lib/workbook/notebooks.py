@@ -110,7 +110,7 @@ def parameters(path, profile, retrain=None, extra=()):
     if retrain is not None:
         if retrain not in RETRAIN:
             raise UsageError(f"no RETRAIN={retrain}; use 1 (the headline models) or all (the sweeps too)")
-        given["retrain"] = RETRAIN[retrain]
+        given |= {"retrain": RETRAIN[retrain]} if "retrain" in known else {}  # where something is trained
     for assignment in extra:
         name, equals, text = assignment.partition("=")
         if not equals:

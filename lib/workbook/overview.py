@@ -55,9 +55,14 @@ def times():
     """{name of a notebook: `Times`}: computing times from the README's table, reading times as counted today."""
     found = {}
     for _, _, name, columns in ROW.findall((ROOT / "README.md").read_text("utf-8")):
-        core, deeper = reading.minutes(notebooks.read(notebooks.FOLDER / f"{name}.ipynb"))
+        core, deeper = reading.minutes(_read(notebooks.FOLDER / f"{name}.ipynb"))
         found[name] = Times(round(core), round(deeper), *map(float, re.findall(r"[\d.]+", columns)[:4]))
     return found
+
+
+@cache
+def _read(path):
+    return notebooks.read(path)
 
 
 @cache
@@ -68,7 +73,7 @@ def choices():
 
 def cover(path):
     """The `Cover` of a notebook."""
-    chosen, nb = choices()[path.stem], notebooks.read(path)
+    chosen, nb = choices()[path.stem], _read(path)
     outputs = [output for cell in nb.cells for output in cell.get("outputs", []) if "data" in output]
     pictures = [output for output in outputs if "figure" in about(output)]
     wanted = [one for one in pictures if re.match(chosen["figure"], about(one)["caption"])]

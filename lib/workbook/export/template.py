@@ -145,7 +145,8 @@ PREAMBLE = r"""
     let (number, gap) = (floats.get().first(), 1.5em.to-absolute())
     let whole = block(width: 100%, breakable: false, above: gap, below: gap, body + [#metadata(number)<stands>])
     let height = measure(width: TEXT_WIDTH, whole).height + gap
-    block(height: 0pt, spacing: 0pt)[#metadata((number, height.pt()))<called>] // it stays where a figure leaves it
+    // It stays where a figure leaves it, and keeps the paragraphs around it apart.
+    block(height: 0pt, above: 0pt, below: 0.95em)[#metadata((number, height.pt()))<called>]
     if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
