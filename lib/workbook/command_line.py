@@ -64,7 +64,12 @@ def _run(args):
         }
         for path in paths
     ]
-    return int(len(run.run_all(jobs, max(1, args.jobs))) < len(jobs))
+    done = run.run_all(jobs, max(1, args.jobs))
+    if args.format == "pdf" and args.only is None:
+        from lib.workbook import binding
+
+        binding.write_or_remove_whole(paths, complete=len(done) == len(jobs))
+    return int(len(done) < len(jobs))
 
 
 def _train(args):
