@@ -38,7 +38,7 @@ JOBS = --jobs "$$CHOSEN_JOBS"
 .PHONY: help setup lab update report site submission test test-system check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
-	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
+	@echo "make TARGET [PROFILE=cpu|smoke|gpu|gpu-short] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## create .venv from requirements.txt (TORCH=cpu: torch without CUDA on Linux)

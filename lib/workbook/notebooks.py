@@ -14,7 +14,7 @@ from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
 from lib.workbook.values import parameters_of
 
 FOLDER = ROOT / "notebooks"
-PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
+PROFILES = ("cpu", "smoke", "gpu", "gpu-short")  # "cpu" is what stands in the notebooks themselves
 RETRAIN = {"1": True, "all": "all"}
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # of the cells that papermill adds to a copy
 

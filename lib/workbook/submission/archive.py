@@ -25,7 +25,8 @@ OWN += ("lib/workbook/export/templates/*", "cluster/Dockerfile", "cluster/*.def"
 OWN += ("docs/architecture.*", "docs/pictures/*", "docs/*.py", "docs/site.css")
 DOCUMENTS = ("cluster", "command_line", "handing_in", "notebooks", "own_data", "troubleshooting", "website")
 OWN += tuple(f"docs/{name}.md" for name in DOCUMENTS)
-BESIDE = ("covers.yaml", "glossary.md", "profiles/gpu.yaml", "profiles/smoke.yaml")  # the notebooks
+# Files beside the notebooks.
+BESIDE = ("covers.yaml", "glossary.md", "profiles/gpu.yaml", "profiles/gpu-short.yaml", "profiles/smoke.yaml")
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 
