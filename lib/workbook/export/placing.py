@@ -59,7 +59,8 @@ def _fitting(places, chosen):
     page)."""
     fitting, reached = set(), 1  # the last page with a figure that does not stand in its place
     for number, height, page, y, stands in places:
-        if page >= reached and y + height <= BOTTOM:
+        moved = sum(h for n, h, _, _, on in places if on == page and n >= number and n not in chosen)  # from above it
+        if page >= reached and y - moved + height <= BOTTOM:
             fitting.add(number)
         elif number not in chosen:
             reached = max(reached, stands)

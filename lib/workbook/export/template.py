@@ -142,11 +142,12 @@ PREAMBLE = r"""
 #let floating(body) = {
   floats.step()
   context {
-    let (number, gap) = (floats.get().first(), 1.5em.to-absolute())
-    let whole = block(width: 100%, breakable: false, above: gap, below: gap, body + [#metadata(number)<stands>])
+    let (number, gap, line-gap) = (floats.get().first(), 1.5em.to-absolute(), par.spacing.to-absolute())
+    let whole = block(
+      width: 100%, breakable: false, above: gap - line-gap, below: gap, body + [#metadata(number)<stands>])
     let height = measure(width: TEXT_WIDTH, whole).height + gap
-    // It stays where a figure leaves it, and keeps the paragraphs around it apart.
-    block(height: 0pt, above: 0pt, below: 0.95em)[#metadata((number, height.pt()))<called>]
+    // What stands where a figure leaves its place; the paragraphs around it keep their distance.
+    block(height: 0pt, above: line-gap, below: 0pt)[#metadata((number, height.pt()))<called>]
     if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
