@@ -35,6 +35,7 @@ FOLDED = {  # tag of a cell: (tag that folds it on the site, what opens it)
     "figure-code": ("hide-input", "Show the code"),
     "predict": ("hide-cell", "Show the answer"),
 }
+WHOLE = '\n<p class="ways"><a href="pdf/workbook.pdf">all notebooks as one PDF</a></p>\n'
 BRANCH = "gh-pages"  # of the repository, where the published site lies
 COLAB = "https://colab.research.google.com/github"
 BINDER = "https://mybinder.org/v2/gh"
@@ -97,7 +98,9 @@ def write_pages(source, repository=""):
             text = led((ROOT / name).read_text("utf-8"), name, known, source)
             if place.endswith("glossary.md"):
                 text = re.sub(r"^### ", "## ", text, flags=re.M)  # a page's headings descend by one level
-            target.write_text(text + _menu(known) * (place == "index.md"), "utf-8")
+            if place == "index.md":
+                text += _menu(known) + WHOLE * (exports_folder() / "workbook.pdf").exists()
+            target.write_text(text, "utf-8")
     for path in exports_folder().glob("*.pdf"):
         _copy(path, source / "extra" / "pdf" / path.name)
     (source / "extra" / ".nojekyll").write_text("")  # GitHub would leave out folders that begin with _
