@@ -4,6 +4,7 @@ PROFILE ?= cpu
 FORMAT  ?= pdf
 ONLY    ?=
 RETRAIN ?=
+REPOSITORY ?=
 PYTHON  ?= python3
 export PYTHONPATH := $(CURDIR)
 
@@ -17,25 +18,27 @@ ifeq ($(ACTIVE),yes)
 else
   PY := $(if $(wildcard .venv/Scripts),.venv/Scripts/python,.venv/bin/python)
   STAMP := .venv/installed
+  SITE := .venv/installed-site
 endif
 
 # What is typed reaches Python through the environment, so that neither make nor the shell reads code into it.
 # `make -j2 report` runs two notebooks side by side; the number of jobs is read from make's own flags.
-unexport PROFILE FORMAT ONLY RETRAIN
+unexport PROFILE FORMAT ONLY RETRAIN REPOSITORY
 export CHOSEN_PROFILE := $(value PROFILE)
 export CHOSEN_FORMAT := $(value FORMAT)
 export CHOSEN_ONLY := $(value ONLY)
 export CHOSEN_RETRAIN := $(value RETRAIN)
+export CHOSEN_REPOSITORY := $(value REPOSITORY)
 export CHOSEN_JOBS = $(firstword $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))) 1)
 WHICH = $${CHOSEN_ONLY:+--only "$$CHOSEN_ONLY"}
 HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN_RETRAIN:+--retrain "$$CHOSEN_RETRAIN"}
 JOBS = --jobs "$$CHOSEN_JOBS"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab update report submission test test-system check-notebooks ship cluster cluster-status bench clean
+.PHONY: help setup lab update report site submission test test-system check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
-	@echo "make TARGET [PROFILE=cpu|smoke|gpu] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
+	@echo "make TARGET [PROFILE=cpu|smoke|gpu|gpu-short] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## create .venv from requirements.txt (TORCH=cpu: torch without CUDA on Linux)
@@ -59,6 +62,14 @@ update:  ## take the newest version; notebooks that you have changed too are kep
 
 report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
 	@$(PY) -m lib.workbook run $(HOW) $(JOBS)
+
+site: setup $(SITE)  ## build a web book in exports/site (REPOSITORY=https://github.com/OWNER/NAME: buttons for Colab and Binder)
+	@$(PY) -m lib.workbook site --repository "$$CHOSEN_REPOSITORY"
+
+.venv/installed-site: requirements-site.txt .venv/installed
+	@echo "Installing what the web book needs …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	@touch $@
 
 # A NAME or EMAIL that the terminal happens to have is not meant.
 given = $(if $(findstring command,$(origin $(1))),$(value $(1)))

@@ -10,7 +10,7 @@ import pytest
 from lib.storage.paths import ROOT
 
 LIB = sorted((ROOT / "lib").rglob("*.py"))
-BINARY = {".png", ".pdf", ".zip", ".gz", ".safetensors", ".ico", ".jpg", ".mp4"}
+BINARY = {".png", ".webp", ".pdf", ".zip", ".gz", ".safetensors", ".ico", ".jpg", ".mp4"}
 
 
 def tracked():

@@ -203,6 +203,13 @@ class GamePlayer(anywidget.AnyWidget):
         self._show()
         self.on_msg(lambda _, message, __: self.play(int(message["action"])))
 
+    def _repr_mimebundle_(self, **kwargs):
+        """The game, and where none can be played, such as on paper and in the web book, its last picture."""
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        picture = io.BytesIO()
+        Image.fromarray(self.frames[-1]).save(picture, "png")
+        return data | {"image/png": base64.b64encode(picture.getvalue()).decode()}, metadata
+
     def play(self, action):
         """One step of the game, as the browser asks for it."""
         if len(self.frames) < self.limit:

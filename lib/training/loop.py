@@ -16,6 +16,8 @@ from tqdm.auto import tqdm
 from lib.storage import tensors
 from lib.training import distributed, events, probes, states
 
+TOGETHER = 20  # steps whose losses are read together where reading them waits for the device
+
 
 class TrainingError(Exception):
     """The training cannot go on; the message names the step and what to change."""
@@ -25,6 +27,7 @@ def best_device():
     """CUDA, else Apple's MPS, else the CPU."""
     distributed.start()  # where several processes share a training, each has a GPU of its own
     if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # TF32: products of float32 with ten bits, as fast as the GPU can
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
@@ -142,7 +145,7 @@ def fit(
         for epoch in bar:
             distributed.reseed(seed, epoch)
             model.train()
-            losses, norms = [], []
+            losses, norms, unread = [], [], []
             for batch in batches(generator):
                 batch = to_device(distributed.share(batch), device)
                 optimizer.zero_grad(set_to_none=True)
@@ -151,23 +154,18 @@ def fit(
                 value.backward()
                 check_gradients(model)
                 value = distributed.average(model, value, batch)
-                if clip is not None:
-                    norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
-                losses.append(value.item())
-                probes.step(losses[-1])
-                if not math.isfinite(losses[-1] + sum(norms[-1:])):
-                    raise TrainingError(
-                        f"step {step + 1}: loss {losses[-1]}, gradient norm {norms[-1] if norms else 'not measured'}, "
-                        f"learning rate {learning_rate(optimizer):g}; lower the rate or clip the gradient, then run "
-                        "again"
-                    )
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip) if clip is not None else None
+                unread.append((value.detach().reshape(()), norm))
+                if len(unread) >= read_after(device):
+                    read(unread, losses, norms, step + 1, optimizer)
                 optimizer.step()
                 if schedule is not None:
                     schedule.step()
                 step += 1
-                if progress and step % 20 == 0:
+                if progress and losses and step % 20 == 0:
                     shown = f"step {step}, loss {losses[-1]:.4f}, rate {learning_rate(optimizer):.2g}"
                     bar.set_postfix_str(shown, refresh=False)
+            read(unread, losses, norms, step, optimizer)
             if not losses:
                 raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
             check_weights(model, step)
@@ -188,6 +186,39 @@ def fit(
                 break
     model.eval()
     return history
+
+
+def read_after(device):
+    """After how many steps losses are read: reading waits until an accelerator has computed them, which a CPU has."""
+    return 1 if device.type == "cpu" or probes.active() else TOGETHER
+
+
+def read(unread, losses, norms, step, optimizer):
+    """Add what the last steps have left on the device to the losses and gradient norms; `unread` is empty then.
+
+    Args:
+        unread: list of (loss, gradient norm or None), scalar tensors, of the steps up to `step`.
+
+    Raises:
+        TrainingError: one of them is not finite; the message names the first step of which that is so.
+    """
+    if not unread:
+        return
+    values, measured = zip(*unread, strict=True)
+    new = torch.stack(values).tolist()
+    sizes = torch.stack(measured).tolist() if measured[0] is not None else [None] * len(new)
+    first, rate = step - len(new) + 1, learning_rate(optimizer)
+    unread.clear()
+    for number, (loss, norm) in enumerate(zip(new, sizes, strict=True), first):
+        losses.append(loss)
+        norms += [] if norm is None else [norm]
+        probes.step(loss)
+        if not math.isfinite(loss + (norm or 0.0)):
+            shown = "not measured" if norm is None else norm
+            raise TrainingError(
+                f"step {number}: loss {loss}, gradient norm {shown}, learning rate {rate:g}; lower the rate or clip the"
+                " gradient, then run again"
+            )
 
 
 def learning_rate(optimizer):

@@ -64,7 +64,12 @@ def _run(args):
         }
         for path in paths
     ]
-    return int(len(run.run_all(jobs, max(1, args.jobs))) < len(jobs))
+    done = run.run_all(jobs, max(1, args.jobs))
+    if args.format == "pdf" and args.only is None:
+        from lib.workbook import binding
+
+        binding.write_or_remove_whole(paths, complete=len(done) == len(jobs))
+    return int(len(done) < len(jobs))
 
 
 def _train(args):
@@ -110,6 +115,13 @@ def _export(args):
     except Exception as error:  # damaged outputs and pictures raise nearly anything
         reason = str(error) if isinstance(error, (OSError, ExportError)) else f"{type(error).__name__}: {error}"
         raise UsageError(f"{args.target} was not written: {reason}") from error
+    return 0
+
+
+def _site(args):
+    from lib.workbook import website
+
+    print(f"the site is {notebooks.short(website.build(args.repository))}")
     return 0
 
 
@@ -181,6 +193,9 @@ def _parser():
     ):
         own.add_argument(option, metavar="A;B;C", help=f'{what} of one to three members: "{example}"')
     own.add_argument("--pdf-name", metavar="NAME.pdf", help="default: Surname-Matriculation.pdf")
+
+    own = command("site", _site, "build a static site of the notebooks in exports/site, from their committed outputs")
+    own.add_argument("--repository", default="", metavar="URL", help="on GitHub: adds buttons for Colab and Binder")
 
     command("lab", _lab, "open JupyterLab; options of `jupyter lab` may follow")
     command("update", _update, "take the newest version of the workbook; your notebooks are kept")

@@ -14,7 +14,7 @@ from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
 from lib.workbook.values import parameters_of
 
 FOLDER = ROOT / "notebooks"
-PROFILES = ("cpu", "smoke", "gpu")  # "cpu" is what stands in the notebooks themselves
+PROFILES = ("cpu", "smoke", "gpu", "gpu-short")  # "cpu" is what stands in the notebooks themselves
 RETRAIN = {"1": True, "all": "all"}
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # of the cells that papermill adds to a copy
 
@@ -110,7 +110,7 @@ def parameters(path, profile, retrain=None, extra=()):
     if retrain is not None:
         if retrain not in RETRAIN:
             raise UsageError(f"no RETRAIN={retrain}; use 1 (the headline models) or all (the sweeps too)")
-        given["retrain"] = RETRAIN[retrain]
+        given |= {"retrain": RETRAIN[retrain]} if "retrain" in known else {}  # where something is trained
     for assignment in extra:
         name, equals, text = assignment.partition("=")
         if not equals:

@@ -7,10 +7,12 @@ import ipywidgets
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from lib import figures
 from lib.figures import widgets
+from lib.workbook.export import freeze_widgets
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -181,6 +183,15 @@ def test_a_game_is_played_by_messages_of_the_browser_and_recorded():
     assert frames[:, 0, 0].tolist() == [1, 4, 5, 8], "the fourth message comes after the limit of four frames"
     assert actions.tolist() == [0, 2, 0, 2] and player.count == 4
     assert player.picture == bytes([8] * 24), "the browser has the last frame"
+
+
+def test_where_no_game_can_be_played_its_picture_stands():
+    data, _ = widgets.GamePlayer(Counter(), {"ArrowUp": 2})._repr_mimebundle_()
+    with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+        assert picture.size == (6, 4) and picture.getpixel((0, 0)) == 1
+    nb = new_notebook(cells=[new_code_cell("player", outputs=[new_output("display_data", data)])])
+    (output,) = freeze_widgets(nb).cells[0].outputs
+    assert "image/png" in output.data and "application/vnd.jupyter.widget-view+json" not in output.data
 
 
 def test_a_point_of_a_plane_is_a_control_like_any_other(displayed, pictures):

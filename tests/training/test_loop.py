@@ -89,6 +89,33 @@ def test_it_is_the_plain_loop_bit_for_bit(clip, scheduled, kind, tmp_path):
     assert without_time(history) == expected
 
 
+@pytest.mark.parametrize("together", [2, 7, 100])
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_reading_losses_later_changes_no_number(clip, together, monkeypatch):
+    """As on an accelerator, where reading a loss waits for it."""
+    histories, weights = [], []
+    for steps in (1, together):
+        monkeypatch.setattr(training.loop, "read_after", lambda device, steps=steps: steps)
+        model, data, optimizer = problem(dropout=0.3)
+        histories.append(without_time(fit(model, data, optimizer, epochs=3, clip=clip)))
+        weights.append(copies(model))
+    assert histories[0] == histories[1] and same(*weights)
+
+
+def test_a_loss_that_is_not_finite_names_its_step_also_where_it_is_read_later(monkeypatch):
+    monkeypatch.setattr(training.loop, "read_after", lambda device: 20)
+    model, data, optimizer = problem()
+    batches, calls = training.shuffled(*data, batch_size=4), []
+
+    def loss(model, batch):
+        calls.append(batch)
+        return squared_error(model, batch) * (math.nan if len(calls) == 6 else 1.0)
+
+    with pytest.raises(training.TrainingError, match=r"step 6: loss nan.*learning rate 0\.02; lower the rate"):
+        training.fit(model, batches, loss, optimizer, epochs=20, progress=False)
+    assert len(calls) == 10, "at the end of the epoch, which comes before twenty steps"
+
+
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 

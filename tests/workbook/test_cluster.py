@@ -421,7 +421,7 @@ def test_of_what_waits_for_ever_the_reason_is_told():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "huge"], "no profile 'huge'; there are cpu, smoke, gpu"),
+        (["--profile", "huge"], "no profile 'huge'; there are cpu, smoke, gpu, gpu-short"),
         (["--only", "44"], "no notebook 44"),
         (["--retrain", "2"], "no RETRAIN=2"),
         (["--format", "doc"], "no format 'doc'"),

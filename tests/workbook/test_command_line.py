@@ -31,7 +31,7 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "fast"], "no profile 'fast'; there are cpu, smoke, gpu"),
+        (["--profile", "fast"], "no profile 'fast'; there are cpu, smoke, gpu, gpu-short"),
         (["--only", "01,7,44"], "no notebook 07, 44; there are 01, 02"),
         (["--only", "../01"], "no notebook ../01; there are 01, 02"),
         (["--format", "docx"], "no format 'docx'; there are pdf, html, none"),

@@ -31,7 +31,7 @@ ARGUMENTS = (
 def command(*arguments, **variables):
     """What make would give to Python, behind `-m`."""
     python = ARGUMENTS.replace("python", sys.executable.replace("\\", "/"), 1)
-    found = json.loads(make(*arguments, "STAMP=", f"PY={python}", **variables).splitlines()[-1])
+    found = json.loads(make(*arguments, "STAMP=", "SITE=", f"PY={python}", **variables).splitlines()[-1])
     assert found[0] == "-m"
     return found[1:]
 
@@ -42,7 +42,7 @@ def test_make_alone_lists_every_target_with_a_description():
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.+)$", make(), re.M))
     assert set(listed) == targets
     assert {"setup", "lab", "report", "submission", "test", "check-notebooks", "ship", "bench", "clean"} <= targets
-    assert {"cluster", "cluster-status", "update"} <= targets
+    assert {"cluster", "cluster-status", "update", "site"} <= targets
     for option in ("PROFILE=", "ONLY=", "RETRAIN=", "FORMAT=", "TORCH=cpu"):
         assert option in make()
 
@@ -52,6 +52,13 @@ def test_report_passes_every_choice():
     assert found[:2] == ["lib.workbook", "run"]
     options = dict(zip(found[2::2], found[3::2], strict=True))
     assert options == {"--profile": "smoke", "--format": "html", "--jobs": "1", "--only": "01", "--retrain": "1"}
+
+
+def test_the_site_is_told_the_repository_only_where_one_is_named():
+    assert command("site") == ["lib.workbook", "site", "--repository", ""]
+    address = "https://github.com/somebody/workbook"
+    assert command("site", f"REPOSITORY={address}") == ["lib.workbook", "site", "--repository", address]
+    assert "requirements-site.txt" in make("-n", "site"), "what it needs is installed first"
 
 
 def test_report_by_default():

@@ -30,7 +30,7 @@ def test_fit_to_be_committed(path):
 def test_profiles_set_parameters_that_exist(path, profile):
     values = notebooks.parameters(path, profile)  # raises for a parameter that the notebook does not have
     assert profile == "cpu" or values, f"{path.stem} has no values in profiles/{profile}.yaml"
-    assert "retrain" in notebooks.default_parameters(path)
+    assert "retrain" in notebooks.default_parameters(path) or path.stem == "00_start_here", "it trains nothing"
 
 
 @pytest.mark.parametrize("profile", notebooks.PROFILES[1:])

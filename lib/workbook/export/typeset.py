@@ -23,6 +23,7 @@ NESTED = "its text is nested too deeply; use fewer levels of quotes, lists or bo
 LINE_ROOM, WORD_ROOM, OUTPUT_ROOM = 4000, 1000, 500
 LONG_WORD = re.compile(r"[!-~]{61,}")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:", re.M)  # a definition that other cells must not see
+NOTEBOOK = re.compile(r"(\d\d_\w+)\.ipynb((?:#.*)?)")
 HALF = 0.42  # of the text's height: what a picture may take of half a page
 
 
@@ -182,10 +183,14 @@ class Typesetter:
         return f"place-{self.labels}"
 
     def _lead_links(self, kind, value):
-        """Links lead to headings and entries of the glossary; links to other files are plain text on paper."""
+        """Links lead to headings, to entries of the glossary and to the PDFs of other notebooks, which lie in the same
+        folder; links to other files are plain text on paper.
+        """
         if kind != "Link" or re.match(r"(https?|mailto):", value[2][0]):
             return None
         _, text, (target, _) = value
+        if notebook := NOTEBOOK.fullmatch(target):
+            return {"t": "Link", "c": [["", [], []], text, [f"{notebook[1]}.pdf{notebook[2]}", ""]]}
         label = self.targets.get(slug(target)) if target.startswith(("#", "glossary.md#")) else None
         return {"t": "Link", "c": [["", [], []], text, [f"#{label}", ""]]} if label else text
 

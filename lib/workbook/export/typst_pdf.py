@@ -17,7 +17,7 @@ from . import cells
 from .back_matter import appendix_blocks, glossary_blocks
 from .fonts import compiled
 from .pandoc import raw
-from .placing import arrange
+from .placing import arrange, forget
 from .static_outputs import StaticOutputs
 from .template import PREAMBLE
 from .title import title_block
@@ -69,7 +69,7 @@ class TypstPDFExporter(Exporter):
     def write_source(self, nb, folder, resources=None):
         """Write the document with its pictures into an empty folder, ready for Typst, and return its main file."""
         setter, source = self._typeset(*super().from_notebook_node(nb, resources=resources))
-        return _written(setter, source, Path(folder))
+        return _written(setter, source, Path(folder))[0]
 
     def _typeset(self, nb, resources):
         about = resources.get("metadata", {})
@@ -96,7 +96,7 @@ class TypstPDFExporter(Exporter):
         return setter, self.preamble + setter.typst(blocks)
 
     def _compile(self, setter, source, folder):
-        main = _written(setter, source, folder)
+        main, compiler = _written(setter, source, folder)
 
         def problem(code):
             try:
@@ -107,7 +107,7 @@ class TypstPDFExporter(Exporter):
             return None
 
         try:
-            return compiled(main, source, folder, setter.name)
+            return compiled(main, source, folder, setter.name, compiler)
         except typst.TypstError as error:
             setter.formulas.blame(lambda formula: problem(formula) is None, setter.fail)
             parts = re.split(r"^// (cell \d+|glossary|appendix)$", source.removeprefix(self.preamble), flags=re.M)
@@ -115,6 +115,8 @@ class TypstPDFExporter(Exporter):
             place = next((place for place, code in places if problem(code) == error.message), "title page")
             deep = re.search("maximum .* depth", error.message)
             setter.fail(NESTED if deep else f"Typst cannot print it: {error.message}", place)
+        finally:
+            forget(main)
 
 
 def _written(setter, source, folder):
@@ -122,8 +124,7 @@ def _written(setter, source, folder):
         Path(folder, name).write_bytes(data)
     main = Path(folder, "document.typ")
     main.write_text(source, "utf-8")
-    arrange(main)
-    return main
+    return main, arrange(main)
 
 
 def export_pdf(nb_or_path, out_path, folder=None):

@@ -22,8 +22,11 @@ FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
 # What else is the workbook's own; * stands for folders, too.
 OWN = ("lib/*.py", "lib/experiments/config/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/*.json", "tests/*.py")
 OWN += ("lib/workbook/export/templates/*", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
-OWN += ("docs/architecture.*", "docs/notebooks.md", "docs/picture.png", "docs/*.py")
-BESIDE = ("glossary.md", "profiles/gpu.yaml", "profiles/smoke.yaml")  # the notebooks
+OWN += ("docs/architecture.*", "docs/pictures/*", "docs/*.py", "docs/site.css")
+DOCUMENTS = ("cluster", "command_line", "handing_in", "notebooks", "own_data", "troubleshooting", "website")
+OWN += tuple(f"docs/{name}.md" for name in DOCUMENTS)
+# Files beside the notebooks.
+BESIDE = ("covers.yaml", "glossary.md", "profiles/gpu.yaml", "profiles/gpu-short.yaml", "profiles/smoke.yaml")
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
-from pypdf import PdfReader, PdfWriter
-from pypdf.generic import NameObject
+from pypdf import PdfReader
 
+from lib.workbook.binding import Part, bound
 from lib.workbook.export import ExportError, TypstPDFExporter
 from lib.workbook.export.template import PREAMBLE
 from lib.workbook.notebooks import UsageError
@@ -42,27 +42,15 @@ def merged_pdf(reports, people, sheet, date):
     parts += [
         _pdf(report.nb, _page_numbers(start, total), report.path) for report, start in zip(reports, first, strict=False)
     ]
-    writer = PdfWriter()
+    stems = ["", *(report.path.stem for report in reports)]
     titles = ["Cover", *(f"{report.number} {report.title}" for report in reports)]
-    for part, title in zip(parts, titles, strict=True):
-        writer.append(_with_own_places(PdfReader(io.BytesIO(part))), outline_item=title)
+    writer = bound([Part(*part) for part in zip(titles, parts, stems, strict=True)])
     writer.compress_identical_objects()  # every part brings the same fonts
     names = ", ".join(person.name for person in people)
     writer.metadata = {"/Title": _title(sheet), "/Author": names, "/Creator": "Typst, pypdf"}
     content = io.BytesIO()
     writer.write(content)
     return content.getvalue(), first
-
-
-def _with_own_places(reader):
-    """A PDF whose links name pages instead of places, since the places of all parts have the same names."""
-    places = reader.named_destinations
-    for page in reader.pages:
-        for link in page.get("/Annots") or []:
-            link = link.get_object()
-            if link.get("/Dest") in places:
-                link[NameObject("/Dest")] = places[link["/Dest"]].dest_array
-    return reader
 
 
 def _title(sheet):
