@@ -73,7 +73,7 @@ def contents(reports, notebooks_folder, used):
         if path.suffix in STORED and (name in used or name.startswith(numbers)):
             (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path
     everything = "\n".join(cell.source for report in reports for cell in report.nb.cells)
-    data = {name: ROOT / name for name in _own_data() if _names(everything, name)}
+    data = {name: ROOT / name for name in own_data() if _names(everything, name)}
     kinds = {
         "notebooks": notebooks,
         "checkpoints that ship": shipped,
@@ -132,7 +132,7 @@ def _imports(source):
                 yield from ((node.level, [*before, alias.name]) for alias in node.names)
 
 
-def _own_data():
+def own_data():
     """The workbook's own data, as far as they are there: paths such as data/MNIST/raw/train-images-idx3-ubyte.gz."""
     listed = re.findall(r"^\| `(.+?)` \|", (ROOT / DATA).read_text("utf-8"), re.M)
     return [f"data/{name}" for name in listed if (ROOT / "data" / name).is_file()]

@@ -1,0 +1,221 @@
+"""What a student meets in a notebook: `check("T3")`, `model_class("T3")`, `progress()`, `solution("T3")`.
+
+A solution cell that passes all checks is kept as `work/T3.py`. Notebooks, and the library of the student edition, look
+it up there; nothing is replaced in a class that somebody else holds.
+"""
+
+import ast
+import importlib.util
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+from lib.storage.files import write_atomically
+from lib.storage.paths import ROOT
+from lib.workbook import exercises, notebooks
+from lib.workbook.student import checking, cutting
+from lib.workbook.submission.sheets import SHEETS
+
+SOLUTIONS = ROOT / "student" / "solutions.zip"
+
+
+class NotYetWritten(Exception):
+    """What a cell needs is not written yet. Notebooks show this one line and no traceback."""
+
+    def _render_traceback_(self):
+        return [str(self)]
+
+
+def work_folder():
+    """Where passed cells and points are kept: `work/`, or what WORKBOOK_WORK names."""
+    return Path(os.environ.get("WORKBOOK_WORK") or ROOT / "work")
+
+
+# --- checking -------------------------------------------------------------------------------------------------------
+
+
+def check(item):
+    """Test what was written for an item, print what is right and what is not, and keep it if all is right.
+
+    Returns:
+        the points reached: 0 if there is nothing to test.
+    """
+    try:
+        row, number = exercises.item(item), exercises.item(item)["notebook"]
+        (path,) = notebooks.paths(number)
+        text = _cell(item, _cells())
+        if text is None:
+            print(f"{item}: run the cell with {_named(item)} first, then this one")
+            return 0
+        before = cutting.needed_imports(notebooks.read(path), text)
+        result = checking.here(item, text, before)
+        _remember(item, result, f"{before}\n\n\n{text}\n")
+    except (notebooks.UsageError, OSError, SyntaxError) as error:
+        print(f"{item} cannot be tested: {error}")
+        return 0
+    print("\n".join(report(row, result)))
+    return result.points
+
+
+def report(row, result):
+    """What is told about the checks of an item, as lines of text."""
+    yield f"{result.item} {row['title']}: {result.points:g} of {result.most:g} points"
+    failed = {title: (points, lines) for title, points, lines in result.failed}
+    for one in checking.parts(result.item):
+        points, lines = failed.get(one.title, (0, []))
+        yield f"  {'✗' if points else '✓'} {one.points - points:g}/{one.points:g}  {one.title}"
+        yield from (f"        {line}" for line in lines)
+    if result.passed:
+        yield f"All right. It is kept as work/{result.item}.py and used from here on."
+
+
+def _cells():
+    """The sources of the cells that ran in this notebook, in order."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return [*shell.user_ns.get("In", [])] if shell else []
+
+
+def _cell(item, sources):
+    """The source of the last cell that defines an item's classes; None if no cell does."""
+    wanted, best = set(cutting.names(item)), (0, None)
+    for source in reversed(sources):
+        try:
+            defined = {getattr(node, "name", "") for node in ast.parse(source).body}
+        except (SyntaxError, ValueError):
+            continue
+        best = max(best, (len(wanted & defined), source), key=lambda one: one[0])  # the first of several wins
+    return best[1]
+
+
+def _named(item):
+    return " and ".join(cutting.names(item))
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def state():
+    """{item: {"points": best so far, "most": …, "tries": how often it was checked}}."""
+    try:
+        return json.loads((work_folder() / "points.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _remember(item, result, text):
+    known = state()
+    old = known.get(item, {"points": 0, "tries": 0})
+    best = max(old["points"], result.points)
+    known[item] = {"points": best, "most": result.most, "tries": old["tries"] + 1}
+    if result.passed:
+        write_atomically(work_folder() / f"{item}.py", text.encode())
+    write_atomically(work_folder() / "points.json", json.dumps(known, indent=1).encode())
+
+
+def written(item, name):
+    """The student's own class or function of this name.
+
+    Raises:
+        NotYetWritten: the item is not passed.
+    """
+    path = work_folder() / f"{item}.py"
+    if not path.is_file():
+        number = exercises.item(item)["notebook"]
+        raise NotYetWritten(
+            f"{item} ({_named(item)}) is yours to write, in notebook {number}, in the cell above its check"
+        )
+    return getattr(_module(item, path, path.stat().st_mtime_ns), name)
+
+
+def model_class(item):
+    """The classes and functions of an item: the student's own once they are passed; before that, and in the workbook
+    with solutions, those of the library. A tuple, or the class alone if there is one.
+    """
+    found = [_own(item, name) for name in cutting.names(item)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _own(item, name):
+    try:
+        return written(item, name)
+    except NotYetWritten:  # in the student edition, the library's class says so when it is used
+        definitions, _ = exercises.answer(item)
+        return definitions[cutting.names(item).index(name)]
+
+
+MODULES = {}
+
+
+def _module(item, path, stamp):
+    """A kept cell as a module, loaded anew when the file has changed."""
+    if MODULES.get(path, (None, None))[0] != stamp:
+        # Under a notebook's name, since results depend on its code as on that of a notebook.
+        spec = importlib.util.spec_from_file_location(f"__main__.{item}", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        MODULES[path] = stamp, module
+    return MODULES[path][1]
+
+
+# --- progress and solutions -----------------------------------------------------------------------------------------
+
+
+def table():
+    """All items as rows (sheet, item, title, points so far, points to be had, state); in words, who marks it."""
+    known, rows = state(), []
+    for sheet, numbers in SHEETS.items():
+        for item, row in exercises.items().items():
+            if row["notebook"] not in numbers.split(",") or not cutting.ready(item):
+                continue
+            if "definitions" in row:
+                found = known.get(item, {"points": 0, "tries": 0})
+                passed = (work_folder() / f"{item}.py").is_file()
+                status = "passed" if passed else "begun" if found["tries"] else "open"
+                rows.append((sheet, item, row["title"], found["points"], row["points"], status))
+            if "answers" in row:
+                most = sum(answer["points"] for answer in row["answers"] if not answer.get("bonus"))
+                rows.append((sheet, item, row["title"], None, most, "in words, marked by a person"))
+    return rows
+
+
+def progress():
+    """Print a bar for every sheet and the table of all items."""
+    rows = table()
+    for sheet in dict.fromkeys(row[0] for row in rows):
+        own = [row for row in rows if row[0] == sheet and row[3] is not None]
+        points, most = sum(row[3] for row in own), sum(row[4] for row in own)
+        filled = round(30 * points / most) if most else 0
+        print(f"Sheet {sheet}  {'█' * filled}{'░' * (30 - filled)}  {points:g} of {most:g} points of the code")
+    print()
+    width = max(len(row[2]) for row in rows)
+    for sheet, item, title, points, most, status in rows:
+        print(
+            f"{sheet}  {item:3} {title:{width}}  {'–' if points is None else f'{points:g}':>4} of {most:<4g} {status}"
+        )
+    if coming := [row for row in rows if row[5] in ("open", "begun")]:
+        sheet, item, title, *_ = coming[0]
+        row = exercises.item(item)
+        print(f"\nNext: {item} ({title}), notebook {row['notebook']}, about {row.get('minutes', '?')} minutes")
+
+
+def solution(item):
+    """Show our solution of an item, where the edition has it, after a first attempt of the student's."""
+    if exercises.EDITION.exists() and not state().get(item, {}).get("tries"):
+        print(f"{item}: try it yourself first: run your cell and its check")
+        return
+    try:
+        with zipfile.ZipFile(SOLUTIONS) as archive:
+            text = archive.read(f"{item}.py").decode()
+    except (OSError, KeyError):
+        if exercises.EDITION.exists():
+            print(f"{item}: the solution has not been released")
+            return
+        text = cutting.solution(item)
+    from IPython.display import display
+
+    display({"text/markdown": f"```python\n{text}\n```", "text/plain": text}, raw=True)
