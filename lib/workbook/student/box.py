@@ -185,5 +185,6 @@ def probe(library, sandbox):
         raise UsageError(
             f"nothing is graded: the box does not start here ({box.complaint() or box.ended}). In a container allow "
             "user namespaces; on Ubuntu 24.04: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; the "
-            "environment must be readable for everybody. SANDBOX=none grades without a box, on a machine that has nothing to lose"
+            "environment must be readable for everybody. SANDBOX=none grades without a box, on a machine that has "
+            "nothing to lose"
         )

@@ -175,7 +175,8 @@ def _without_bodies(text, qualname, code):
     for function in reversed(_functions(node)):
         kept = [one for one in function.body if _is_docstring(one)]
         indent, first = " " * function.body[0].col_offset, kept[-1].end_lineno if kept else function.body[0].lineno - 1
-        arguments = ", ".join(argument.arg for argument in function.args.args + function.args.kwonlyargs)
+        named = [f"{argument.arg}={argument.arg}" for argument in function.args.kwonlyargs]
+        arguments = ", ".join([*(argument.arg for argument in function.args.args), *named])
         body = [LOOK_UP, "", f"return {look_up}({arguments})"] if node is function else ["raise NotImplementedError"]
         lines[first : function.end_lineno] = [indent + line if line else "" for line in body]
     if isinstance(node, ast.ClassDef):

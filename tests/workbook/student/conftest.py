@@ -1,0 +1,34 @@
+"""A notebook of a student's, as far as `check` sees it, and a course that is built once."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from lib.workbook.student import building
+
+
+@pytest.fixture
+def typed(stores, monkeypatch):
+    """The list of cells that ran in the notebook; what passes is kept in a folder of the test's."""
+    monkeypatch.setenv("WORKBOOK_WORK", str(stores / "work"))
+    cells = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns={"In": cells}))
+    return cells
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A course of all sheets, as `make student` writes it."""
+    folder = tmp_path_factory.mktemp("course")
+    before = os.environ.get("WORKBOOK_EXPORTS")
+    os.environ["WORKBOOK_EXPORTS"] = str(folder)
+    try:
+        building.make()
+    finally:
+        os.environ.pop("WORKBOOK_EXPORTS") if before is None else os.environ.update(WORKBOOK_EXPORTS=before)
+    for path in (folder, *folder.parents):  # the box of root's grader belongs to nobody, who has to come by
+        if path.name.startswith("pytest-"):
+            path.chmod(0o755)
+    folder.chmod(0o755)
+    return folder / "course"

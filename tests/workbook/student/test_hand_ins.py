@@ -1,0 +1,106 @@
+"""What comes in: archives and notebooks of every kind, of which nothing but cells is taken."""
+
+import json
+import zipfile
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from lib.workbook.notebooks import UsageError
+from lib.workbook.student import hand_ins
+
+NAME = "02_memory.ipynb"
+
+
+def about(name, locked=False):
+    return {
+        "nbgrader": {"grade_id": name, "locked": locked, "solution": not locked, "grade": False, "schema_version": 3}
+    }
+
+
+def release():
+    cells = [new_markdown_cell("text"), new_code_cell("stub", metadata=about("T3-solution"))]
+    return new_notebook(cells=[*cells, new_code_cell('check("T3")', metadata=about("T3-check", locked=True))])
+
+
+def packed(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_archives_and_folders_are_found_by_name(tmp_path):
+    packed(tmp_path / "Lovelace-123.zip", {})
+    (tmp_path / "Turing 5").mkdir()
+    (tmp_path / "Hopper_99_assignsubmission_file").mkdir()
+    packed(tmp_path / "Hopper_99_assignsubmission_file" / "Hopper-7.zip", {})
+    (tmp_path / "list.csv").write_text("")
+    assert list(hand_ins.found(tmp_path)) == ["Hopper-7", "Lovelace-123", "Turing_5"]
+    packed(tmp_path / "Turing_5.zip", {})
+    with pytest.raises(UsageError, match="would both be Turing_5"):
+        hand_ins.found(tmp_path)
+    with pytest.raises(UsageError, match="there is no folder"):
+        hand_ins.found(tmp_path / "nowhere")
+
+
+def test_only_notebooks_of_the_course_are_read_wherever_they_lie(tmp_path):
+    files = {
+        "../../02_memory.ipynb": b"far",
+        "a/notebooks/02_memory.ipynb": b"deep",
+        "notebooks/02_memory.ipynb": b"right",
+    }
+    files |= {"/etc/passwd": b"x", "notebooks/other.ipynb": b"y", "student/checks/02.py": b"z"}
+    path = packed(tmp_path / "x.zip", files)
+    assert hand_ins.notebooks_in(path, {NAME}) == {NAME: b"right"}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["x.zip"], "nothing was unpacked"
+    (tmp_path / "y" / "deep").mkdir(parents=True)
+    (tmp_path / "y" / "deep" / NAME).write_bytes(b"here")
+    (tmp_path / "y" / NAME).symlink_to("/etc/hostname")
+    assert hand_ins.notebooks_in(tmp_path / "y", {NAME}) == {NAME: b"here"}
+
+
+def test_what_is_no_archive_or_too_large_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(UsageError, match="x.zip cannot be read"):
+        hand_ins.notebooks_in(tmp_path / "x.zip", {NAME})
+    monkeypatch.setattr(hand_ins, "MOST_BYTES", 1000)
+    bomb = packed(tmp_path / "bomb.zip", {NAME: b"0" * 5000})
+    with pytest.raises(UsageError, match="larger than"):
+        hand_ins.notebooks_in(bomb, {NAME})
+
+
+def tidied(tmp_path, nb):
+    path = tmp_path / NAME
+    path.write_text(nb if isinstance(nb, str) else nbformat.writes(nb), "utf-8")
+    return hand_ins.tidied(path, release())
+
+
+def test_a_students_cells_are_taken_and_everything_else_is_ours(tmp_path):
+    handed = release()
+    handed.cells[1].source = "mine"
+    handed.cells[2].source = "check = lambda *a: 15."
+    handed.cells[2].metadata.nbgrader.points = 1000
+    handed.cells.append(new_code_cell("again", metadata=about("T3-solution")))
+    handed.cells.append(new_code_cell("x", metadata={"nbgrader": "odd"}))
+    output = new_output("display_data", {"text/html": "<script>", "image/png": "abc", "text/plain": "1"})
+    handed.cells.append(new_code_cell("plot()", outputs=[output]))
+    nb = tidied(tmp_path, handed)
+    assert hand_ins.source_of(nb, "T3-solution") == "mine" and hand_ins.source_of(nb, "T3-check") == 'check("T3")'
+    assert nb.cells[2].metadata == release().cells[2].metadata
+    assert not nb.cells[3].metadata and nb.cells[3].source == "again"
+    assert nb.cells[-1].outputs[0].data == {"image/png": "abc", "text/plain": "1"}
+
+
+def test_cells_that_were_deleted_or_turned_to_text_come_back_as_they_were_given_out(tmp_path):
+    handed = new_notebook(cells=[new_markdown_cell("class LSTMCell", metadata=about("T3-solution"))])
+    nb = tidied(tmp_path, handed)
+    assert hand_ins.source_of(nb, "T3-solution") == "stub" and hand_ins.source_of(nb, "T3-check") == 'check("T3")'
+    nbformat.validate(nb)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"cells": 3}), "[" * 100_000])
+def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, text):
+    with pytest.raises(UsageError, match="is no notebook that can be read"):
+        tidied(tmp_path, text)
