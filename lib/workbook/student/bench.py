@@ -92,7 +92,7 @@ class Bench:
 
     def answer(self, line):
         """One request, a line of JSON, and its answer: {"value": …}, or {"error": …} if the student's code failed."""
-        request = json.loads(line)
+        request, enabled = json.loads(line), torch.is_grad_enabled()
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
         try:
             with quiet[0], quiet[1]:
@@ -102,6 +102,8 @@ class Bench:
             raise
         except BaseException as error:  # sys.exit() too
             return json.dumps({"error": told(error)})
+        finally:
+            torch.set_grad_enabled(enabled)  # what is interrupted may not get to that
 
     def define(self, text):
         """Run a text of the student's."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lib.workbook.notebooks import UsageError
 
-NOBODY = 65534
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
 NOT_ISOLATED = (
     "SANDBOX=none: what is graded runs as you, with your files and your network; only its seconds, memory and answers "
     "are limited"
@@ -57,8 +57,6 @@ class Box:
         options = {}
         if sandbox == "bubblewrap":
             command = [*_bubblewrap(library, self.limits), *command]
-            if os.getuid() == 0:
-                options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         else:
             options = {"cwd": self._folder.name}
         self._process = subprocess.Popen(
@@ -149,20 +147,26 @@ def _limits(limits):
 def _bubblewrap(library, limits):
     """The command that begins a box."""
     places = {sys.prefix, sys.base_prefix, *(path for path in sys.path if "-packages" in path and os.path.isdir(path))}
-    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    places = {path for path in places if not any(Path(path).is_relative_to(other) for other in places - {path})}
+    root = os.getuid() == 0  # who needs no user namespace, and becomes nobody inside, where all is mounted
+    own = "user" * (not root), "pid", "net", "ipc", "uts", "cgroup-try"
+    command = ["bwrap", *(f"--unshare-{part}" for part in own if part), "--die-with-parent", "--new-session"]
     for path in ("/usr", "/lib", "/lib64", "/bin", "/sbin"):
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             command += ["--ro-bind", path, path]
+    for path in [Path("/edition/lib"), *map(Path, sorted(places))]:  # the folders above, for nobody to come by
+        for above in reversed(path.parents[:-1]):
+            command += [] if above.is_relative_to("/usr") else ["--perms", "0755", "--dir", str(above)]
     for path in sorted(places):
         if not path.startswith("/usr/"):
             command += ["--ro-bind", path, path]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--proc", "/proc", "--dev", "/dev"]
     command += ["--ro-bind", str(Path(library) / "lib"), "/edition/lib"]
     for path in ("/dev/shm", "/box"):
-        command += ["--size", str(limits.file * 2), "--tmpfs", path]
-    return [*command, "--remount-ro", "/", "--chdir", "/box"]
+        command += ["--perms", "1777", "--size", str(limits.file * 2), "--tmpfs", path]
+    return [*command, "--remount-ro", "/", "--chdir", "/box", *(NOBODY if root else ["--cap-drop", "ALL", "--"])]
 
 
 def probe(library, sandbox):
@@ -184,7 +188,6 @@ def probe(library, sandbox):
         box.ask("")  # it has ended, and its words can be read
         raise UsageError(
             f"nothing is graded: the box does not start here ({box.complaint() or box.ended}). In a container allow "
-            "user namespaces; on Ubuntu 24.04: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; the "
-            "environment must be readable for everybody. SANDBOX=none grades without a box, on a machine that has "
-            "nothing to lose"
+            "user namespaces; on Ubuntu 24.04: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0. "
+            "SANDBOX=none grades without a box, on a machine that has nothing to lose"
         )

@@ -35,7 +35,9 @@ CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "workbook"
 c.ClearSolutions.code_stub = {"python": %r}
 c.ClearSolutions.text_stub = "*Your answer.*"
-c.Autograde.autograde_preprocessors = []  # `make grade` runs nothing of a hand-in here
+# What `make grade` leaves to nbgrader: our cells put back. Outputs stay, for those who mark; nothing is run.
+c.Autograde.sanitize_preprocessors = ["nbgrader.preprocessors.OverwriteCells"]
+c.Autograde.autograde_preprocessors = []
 """
 
 
@@ -46,8 +48,9 @@ def course_folder():
 
 def api(folder=None):
     """nbgrader, for the course in this folder."""
-    bins = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    os.environ["PATH"] = bins  # nbgrader calls alembic
+    bins = str(Path(sys.executable).parent)  # nbgrader calls alembic
+    if bins not in (before := os.environ.get("PATH", "")).split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([bins, before])
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
 
@@ -71,6 +74,8 @@ def make(sheet=None, solutions=True, solved=None):
     Raises:
         UsageError: there is no such sheet or item, or nbgrader refuses a notebook.
     """
+    if exercises.EDITION.exists():
+        raise UsageError("this is a student edition: it is made from the workbook with solutions")
     letters = [sheet.strip().upper()] if sheet and sheet.strip().lower() != "all" else [*SHEETS]
     paths = {path.name[:2]: path for path in notebooks.paths()}
     assignments = {letter: notebooks_of(letter, paths) for letter in letters}

@@ -21,7 +21,7 @@ import torch
 
 from lib.storage.paths import ROOT
 from lib.workbook import exercises
-from lib.workbook.student.bench import Bench, OutOfTime, decode, encode
+from lib.workbook.student.bench import Bench, OutOfTime, decode, encode, told
 from lib.workbook.student.bench import run as run_text
 
 FOLDER = ROOT / "student" / "checks"
@@ -266,7 +266,10 @@ def here(item, text, before=""):
     imports, have run. What the code prints is not shown; it is given `SECONDS` of computing.
     """
     namespace = {"__name__": "__main__"}
-    run_text(before, namespace)
+    try:
+        run_text(before, namespace)
+    except Exception as error:
+        return nothing(item, f"came out: the notebook's imports do not run: {told(error)}")
     return run_defined(item, Student(_Desk(Bench(namespace)).ask, text))
 
 
@@ -291,11 +294,11 @@ class _Desk:
 
 @contextlib.contextmanager
 def _limit(seconds):
-    """Raise OutOfTime after so much computing, or ten times as long a wait, where the system can interrupt it."""
+    """Raise OutOfTime after so much computing, or twenty times as long a wait, where the system can interrupt it."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    computed, waited = time.process_time() + seconds, time.monotonic() + 10 * seconds
+    computed, waited = time.process_time() + seconds, time.monotonic() + 20 * seconds
 
     def stop(*_):
         if time.process_time() > computed or time.monotonic() > waited:

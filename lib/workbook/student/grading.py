@@ -19,6 +19,7 @@ from lib.workbook.student import building, checking, cutting, feedback, hand_ins
 from lib.workbook.student.box import NOT_ISOLATED, Box, probe
 
 EMPTY = "*Your answer.*"  # of an answer's cell
+MOST_CHARACTERS = 100_000  # of a solution cell, which is parsed here
 
 
 def grade(submissions, sandbox="bubblewrap", limits=None):
@@ -95,6 +96,8 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
     """The `checking.Result` of one item's text, run in a box of its own. `before` are imports that come first."""
     if text.strip() == cutting.stub(code).strip():
         return checking.nothing(code, "came out: the cell is as it was given out")
+    if len(text) > MOST_CHARACTERS:
+        return checking.nothing(code, f"came out: a cell of more than {MOST_CHARACTERS:,} characters")
     own = int.from_bytes(hashlib.sha256(f"{seed} {code}".encode()).digest()[:6], "big")
     with Box(library, sandbox, limits) as box:
         student = checking.Student(box.ask, text, own)
@@ -105,8 +108,8 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
 
 def _parsable(text):
     try:
-        compile(text, "cell", "exec")
-        return text
+        compile(text[:MOST_CHARACTERS], "cell", "exec")
+        return text[:MOST_CHARACTERS]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
 

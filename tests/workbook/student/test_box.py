@@ -35,8 +35,6 @@ def library(tmp_path_factory):
     files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("lib/models/*.py")}
     for name, text in cutting.cut_library(files, cutting.coded()).items():
         (folder / name).write_text(text, "utf-8")
-    for place in (folder, folder.parent, folder.parent.parent):  # nobody has to come by
-        place.chmod(0o755)
     return folder
 
 
@@ -67,13 +65,11 @@ def test_where_there_is_no_box_nothing_is_graded(library, monkeypatch):
 def test_a_box_that_does_not_start_names_the_remedy(library, monkeypatch, tmp_path):
     (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
     (tmp_path / "bwrap").chmod(0o755)
-    tmp_path.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name) if name == "bwrap" else None)
     started = subprocess.Popen
 
     def popen(command, **options):
         command = [str(tmp_path / "bwrap") if word == "bwrap" else word for word in command]
-        options |= {"user": None, "group": None, "extra_groups": None}
         return started(command, **options)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
