@@ -111,6 +111,8 @@ class Bench:
 
     def build(self, name, args, kwargs, seed):
         """A new module: its number and the shapes of its parameters, by name."""
+        if name not in self._namespace:
+            raise NameError(f"the cell defines no {name}")
         torch.manual_seed(seed)
         kwargs = {
             key: getattr(torch.nn, value["torch"]) if isinstance(value, dict) else value

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def api(folder=None):
     from nbgrader.coursedir import CourseDirectory  # isort: skip
 
     folder = folder or course_folder()
+    # nbgrader 0.9.6 adds rows in an order of which SQLAlchemy 2 complains each time; they are all stored.
+    warnings.filterwarnings("ignore", "Object of type .* not in session")
     config = Config()
     exec((folder / "nbgrader_config.py").read_text("utf-8"), {"get_config": lambda: config})  # noqa: S102
     config.CourseDirectory.root = str(folder)

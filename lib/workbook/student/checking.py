@@ -256,9 +256,10 @@ def run_defined(item, student):
 
 
 def nothing(item, reason):
-    """The result of an item that could not be tested at all."""
+    """The result of an item that could not be tested at all; the reason is told once."""
     found = parts(item)
-    return Result(item, 0, sum(one.points for one in found), [(one.title, one.points, [reason]) for one in found])
+    failed = [(one.title, one.points, [] if number else [reason]) for number, one in enumerate(found)]
+    return Result(item, 0, sum(one.points for one in found), failed)
 
 
 def here(item, text, before=""):

@@ -89,7 +89,7 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
             raise UsageError(f"nbgrader: {done.get('error') or done['log']}".strip()[-500:])
     _record(folder, nbgrader, handed, name, result)
     write_atomically(stored, json.dumps(result, indent=1).encode())
-    return result
+    return json.loads(stored.read_text("utf-8"))
 
 
 def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=None):

@@ -164,7 +164,9 @@ class TestInTheBox:
             facts = f"ROOT, PORT = {str(ROOT / 'student')!r}, {server.getsockname()[1]}\n"
             facts += f"ALLOWED = {allowed | SET_BY_PYTHON!r}\n"
             result = graded(
-                library, facts + RIGHT + "\n" + code, limits=box.Limits(cpu=8, wall=15, memory=1_200_000_000)
+                library,
+                facts + RIGHT + "\n" + code,
+                limits=box.Limits(cpu=8, wall=120 if honest else 15, memory=1_200_000_000),
             )
         assert result.points == (15 if honest else 0), told(result)
         assert sorted(path.relative_to(library) for path in library.rglob("*.py")) == before

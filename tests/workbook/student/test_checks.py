@@ -29,7 +29,7 @@ def test_our_solutions_get_full_points(item, capfd):
 
 @pytest.mark.parametrize("item", ITEMS)
 def test_other_seeds_give_full_points_too(item):
-    for seed in range(1, 4):
+    for seed in range(1, 13):
         bench = checking.Bench({})
         result = checking.run_defined(item, checking.Student(bench.answer, cutting.solution(item), seed))
         assert result.passed, f"seed {seed}: {messages(result)}"
@@ -74,10 +74,10 @@ def test_a_message_shows_what_was_expected_and_what_came_out_and_no_solution():
     [
         ("class LSTMCell(nn.Module)", "SyntaxError"),
         ("import sys; sys.exit(3)", "SystemExit"),
-        ("class LSTMCell:\n    pass", "no class or function named|named LSTM|TypeError|takes no arguments"),
+        ("class LSTMCell:\n    pass", "LSTMCell\\(\\) takes no arguments"),
         ("while True: pass", "stopped after 3 seconds"),
         ("import sys\nprint('x' * 10**6); print('y', file=sys.stderr)\n1 / 0", "ZeroDivisionError: division by zero"),
-        ("import warnings; warnings.warn('careful')", "LSTMCell"),
+        ("import warnings; warnings.warn('careful')", "the cell defines no LSTMCell"),
     ],
 )
 def test_whatever_a_cell_does_a_check_ends_quietly(code, phrase, capfd):
