@@ -179,7 +179,8 @@ def table():
                 rows.append((sheet, item, row["title"], found["points"], row["points"], status))
             if "answers" in row:
                 most = sum(answer["points"] for answer in row["answers"] if not answer.get("bonus"))
-                rows.append((sheet, item, row["title"], None, most, "in words, marked by a person"))
+                status = "in words, marked by a person" if most else "in words, for extra points"
+                rows.append((sheet, item, row["title"], None, most, status))
     return rows
 
 

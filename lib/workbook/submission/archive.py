@@ -26,7 +26,7 @@ FOLDERS = ("lib", "tests", "cluster", "docs", "notebooks")
 PATTERNS = ("lib/**/*.py", "lib/experiments/config/**/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/**/*.json")
 PATTERNS += ("tests/**/*.py", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
 PATTERNS += ("docs/*.md", "docs/*.py", "docs/*.svg", "docs/picture.png", "notebooks/glossary.md")
-PATTERNS += ("notebooks/profiles/*.yaml",)
+PATTERNS += ("notebooks/profiles/*.yaml", "lib/workbook/student/*.md")
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 

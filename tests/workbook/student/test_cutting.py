@@ -18,7 +18,7 @@ def test_a_stub_is_a_subset_of_the_solution(item):
     kept = [line for line in stub if line.strip() not in added and not line.strip().startswith("# ")]
     remaining = iter(solution)
     assert all(line in remaining for line in kept), "in the same order"
-    assert len(kept) < len([line for line in solution if line.strip()])
+    assert sum(map(bool, kept)) < sum(map(bool, solution))
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -28,14 +28,11 @@ def test_signatures_and_docstrings_stay_and_bodies_go(item):
         return [(node.name, ast.get_docstring(node), ast.unparse(getattr(node, "args", ast.Pass()))) for node in nodes]
 
     stub = cutting.stub(item)
-    shown = {name: rest for name, *rest in outline(stub)}
-    assert all(shown[name] == rest for name, *rest in outline(stub))
+    assert outline(stub) == outline(cutting.solution(item))
     methods = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.FunctionDef)]
     given = {name.rpartition(".")[2] for name in exercises.item(item).get("given", [])}
     for method in methods:
         assert method.name in given or ast.unparse(method.body[-1]) == "raise NotImplementedError", method.name
-    for name, documentation, _ in outline(cutting.solution(item)):
-        assert name not in shown or documentation in [one[0] for one in shown.values()]
 
 
 def test_shapes_on_the_way_are_told_with_their_names():

@@ -35,7 +35,7 @@ def test_a_failed_cell_is_not_kept_and_points_are(typed, capfd):
     assert 0 < points < 15 and not (working.work_folder() / "T3.py").exists()
     assert "✗ 0/4  LSTMCell: the equations" in capfd.readouterr().out
     assert working.state()["T3"] == {"points": points, "most": 15, "tries": 1}
-    typed.append("class LSTMCell: pass")
+    typed.append("class LSTMCell: pass\nclass LSTM: pass")
     assert working.check("T3") == 0 and working.state()["T3"]["points"] == points, "the best so far"
 
 
@@ -81,7 +81,7 @@ def test_progress_lists_every_item_and_what_is_next(typed, capsys):
     working.progress()
     out = capsys.readouterr().out
     assert "Sheet B  ████" in out and "15 of 57 points of the code" in out
-    assert "B  T3   An LSTM cell in a single linear layer" in out and "15 of 15   passed" in out
+    assert "B  T3  An LSTM cell in a single linear layer" in out and "15 of 15   passed" in out
     assert "Next: P2 (A recurrent network from matrices), notebook 01, about 40 minutes" in out
     assert "in words, marked by a person" in out
 
