@@ -22,7 +22,7 @@ def affine(z, y):
 
 
 def affine_inside(z, y, inverse, middle):
-    """As `affine`, of inverse(y), unit by unit, from the rows in which y is not so near its bounds that digits are lost.
+    """As `affine`, of inverse(y), unit by unit, of the rows where y is not so near its bounds that digits get lost.
 
     Args:
         inverse: of an activation whose values lie at most 1, or 0.5, around their `middle`.

@@ -245,11 +245,8 @@ def _answer_cells(code, which):
 def _write_edition(folder, paths, released):
     """Everything that a student needs, in `edition/`."""
     edition = folder / "edition"
-    names = [name for name in (*archive.FILES, archive.FEEDBACK, *archive.own_files()) if not name.startswith(LEFT_OUT)]
-    for path in sorted((ROOT / "data").rglob("*")):
-        name = path.relative_to(ROOT).as_posix()
-        if path.is_file() and name in archive.own_data():
-            names.append(name)
+    names = [*archive.FILES, archive.FEEDBACK, *archive.own_files(), *archive.own_data()]
+    names = [name for name in names if not name.startswith(LEFT_OUT)]
     for name in names:
         _copy(ROOT / name, edition / name)
     shutil.copytree(checkpoints_folder(), edition / "checkpoints", ignore=shutil.ignore_patterns("local"))
