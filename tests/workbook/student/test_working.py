@@ -5,6 +5,7 @@ import ast
 import answers
 import pytest
 
+from lib.storage.fingerprint import code_fingerprint
 from lib.storage.paths import ROOT
 from lib.workbook import exercises
 from lib.workbook.student import cutting, working
@@ -27,6 +28,16 @@ def test_a_kept_cell_brings_the_imports_of_the_notebook_that_it_needs(typed):
     assert working.check("T3") == 15
     compile(text := (working.work_folder() / "T3.py").read_text(), "kept", "exec")
     assert text.startswith("import torch\nfrom torch import nn\n")
+
+
+def test_results_depend_on_the_code_that_was_kept(typed):
+    """So that a class that was changed is trained again, and never takes the reference's results."""
+    prints = []
+    for name in ("by slices", "interleaved gates"):
+        typed.append(answers.HEAD + answers.RIGHT["T3"][name])
+        assert working.check("T3") == 15
+        prints.append(code_fingerprint(working.model_class("T3")[0]))
+    assert len({*prints, code_fingerprint(exercises.answer("T3")[0][0])}) == 3
 
 
 def test_a_failed_cell_is_not_kept_and_points_are(typed, capfd):
