@@ -48,25 +48,20 @@ class Box:
     def __init__(self, library, sandbox="bubblewrap", limits=None):
         self.limits, self.ended = limits or Limits(), ""
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        inner = [sys.executable, "-m", "lib.workbook.student.bench"]
-        command = [*_limits(self.limits), *inner]
-        where = "/edition" if sandbox == "bubblewrap" else str(library)
-        home = "/box" if sandbox == "bubblewrap" else self._folder.name
+        boxed = sandbox == "bubblewrap"
+        where, home = ("/edition", "/box") if boxed else (str(library), self._folder.name)
         variables = {"PATH": "/usr/bin:/bin", "HOME": home, "PYTHONPATH": where, "OMP_NUM_THREADS": "1"}
         variables |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
-        options = {}
-        if sandbox == "bubblewrap":
-            command = [*_bubblewrap(library, self.limits), *command]
-        else:
-            options = {"cwd": self._folder.name}
+        variables |= {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows needs it
+        command = [*_limits(self.limits), sys.executable, "-m", "lib.workbook.student.bench"]
         self._process = subprocess.Popen(
-            command,
+            [*_bubblewrap(library, self.limits), *command] if boxed else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if sandbox == "bubblewrap" else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if boxed else subprocess.DEVNULL,
             env=variables,
             start_new_session=True,
-            **({"cwd": "/"} | options),
+            cwd="/" if boxed else self._folder.name,
         )
         # Until then runs what is ours: Python and torch are loaded, which on a busy machine takes a while.
         self._deadline = time.monotonic() + 20 * self.limits.wall
@@ -115,7 +110,7 @@ class Box:
     def _stop(self, reason):
         self.ended = self.ended or reason
         with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, 9)
+            os.killpg(self._process.pid, 9) if hasattr(os, "killpg") else self._process.kill()
 
     def __enter__(self):
         return self
