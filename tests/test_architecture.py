@@ -36,8 +36,9 @@ EXPORT_KNOWS = ["export", "notebooks", "reading", "contents", "glossary"]
 # Parts of a room that know even less than the room does: what they may import.
 INSIDE = {
     "lib.workbook.export": [f"lib.workbook.{name}" for name in EXPORT_KNOWS],
-    "lib.workbook.environment": [],  # runs before anything is installed
-    "lib.workbook.update": ["lib.storage", "lib.workbook.mine"],  # so does this
+    "lib.workbook.processes": [],
+    "lib.workbook.environment": ["lib.workbook.processes"],  # runs before anything is installed
+    "lib.workbook.update": ["lib.storage", "lib.workbook.mine", "lib.workbook.processes"],  # so does this
     "lib.storage.paths": [],
     "lib.storage.files": [],
     "lib.training.distributed": [],

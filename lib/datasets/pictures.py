@@ -118,15 +118,16 @@ def eight_bits(image):
     """A picture with finer grey levels in 256 of them, any other as it is.
 
     White is 65535 for whole numbers (2³¹ − 1 if there are larger ones). For floating-point numbers it is 1, 255 or
-    65535, the smallest that none exceeds, or else the largest number. What is no number becomes black.
+    65535, the smallest that none exceeds by more than a half (filters overshoot), or else the largest number. What is
+    no number becomes black.
     """
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image)
     if image.mode == "F":
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        levels = values * (255 / next((white for white in (1, 255, 65535) if values.max() <= white), values.max()))
-        levels = levels.round()
+        most = values.max()
+        levels = (values * (255 / next((white for white in (1, 255, 65535) if most <= 1.5 * white), most))).round()
     else:
         levels = values // (256 if values.max() < 65536 else 2**23)
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
@@ -209,10 +210,10 @@ def _reason(error):
 
 def _is_of(name, kinds):
     """Whether a file has one of these endings and is not hidden, nor what macOS adds to zip files."""
-    parts = name.split("/")
-    return Path(name).suffix.lower() in kinds and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    path = Path(name)
+    return path.suffix.lower() in kinds and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def _order(name):
     """Sort key: naturally, folder by folder; the name itself decides between A.jpg and a.jpg."""
-    return [natural_order(part) for part in name.split("/")], name
+    return [natural_order(part) for part in Path(name).parts], name

@@ -216,6 +216,8 @@ def txt_to_numpy(path, out_dir, length=100, progress=True):
     for number in tqdm(range(count), desc="samples", unit="file", disable=not progress):
         sample = rows[tokens[number * length : (number + 1) * length]]  # (length, A)
         _save(folder / f"sample_{number:04d}.npy", sample)
+    for rest in folder.glob(".*.npy"):  # of a call that was killed
+        rest.unlink()
     for old in folder.glob("sample_*.npy"):
         if old.stem[7:].isdigit() and int(old.stem[7:]) >= count:
             old.unlink()

@@ -116,7 +116,8 @@ def _animation(path):
 
 def _folder(folder, damaged):
     """Grey pictures of a folder in natural order; the names of those that cannot be read are put into `damaged`."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in KINDS | UNREAD and path.name[0] != "."]
+    files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    paths = [path for path in files if path.suffix.lower() in KINDS | UNREAD]
     if not paths:
         raise VideoError(f"the folder {folder} holds no pictures: put frames into it ({', '.join(sorted(KINDS))})")
     for path in sorted(paths, key=lambda path: natural_order(path.name)):

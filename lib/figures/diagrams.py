@@ -68,9 +68,7 @@ def recurrent_chain(steps=5, cell="tanh", color=FILL):
 def lstm_cell():
     """One step of the LSTM: the cell path on top, the four gates below it, in the order of the formulas."""
     fig, ax = canvas(12.4, 6.4)
-    ax.add_patch(
-        FancyBboxPatch((1.5, 1.0), 9.2, 4.9, boxstyle="round,pad=0.1", fc="#FBFBFD", ec=QUIET, lw=1, zorder=0)
-    )
+    ax.add_patch(FancyBboxPatch((1.5, 1.0), 9.2, 4.9, boxstyle="round,pad=0.1", fc="#FBFBFD", ec=QUIET, lw=1, zorder=0))
     top, low = 5.2, 2.2
     gates = {
         "f": (3.0, "σ", "forget", "#D6E6F2"),
@@ -81,9 +79,7 @@ def lstm_cell():
     for name, (x, kind, meaning, color) in gates.items():
         box(ax, x, low, kind, width=1.1, color=color)
         side = -1 if name == "o" else 1
-        ax.text(
-            x + 0.12 * side, low + 0.6, f"${name}_t$", fontsize=11, ha="left" if side > 0 else "right", va="center"
-        )
+        ax.text(x + 0.12 * side, low + 0.6, f"${name}_t$", fontsize=11, ha="left" if side > 0 else "right", va="center")
         ax.text(x, low - 0.56, meaning, fontsize=8, ha="center", va="center", color=INK)
         arrow(ax, (x, 1.28), (x, low - 0.72), color=QUIET, width=1.0, style="-")
     ax.plot([1.0, 8.0], [1.28, 1.28], color=QUIET, lw=1.3, zorder=1)  # x_t and h_{t-1} reach all four gates

@@ -10,13 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 FORMAT = "workbook-1"  # the mark that every stored file of the workbook carries
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")  # the name of a file that is not yet whole
+LEFT = 24 * 3600  # seconds, longer than any file is being written
 
 
 class CheckpointError(Exception):
@@ -26,62 +22,35 @@ class CheckpointError(Exception):
 def write_atomically(path, data):
     """Write bytes so that `path` holds either its old content or all of the new one, whenever the process is killed.
 
-    What killed writes have left beside it is removed; what other processes are just writing there is not touched.
+    What killed writes have left beside it is removed a day later.
 
     Raises:
         CheckpointError: the file cannot be written (the old one then stays as it was).
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        for tries_left in reversed(range(10)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for left in path.parent.iterdir():
-                if TEMPORARY.fullmatch(left.name):
-                    _remove_if_unused(left)
-            try:
-                return _write(path, data)
-            except FileNotFoundError:  # another process has cleared the folder before the new file was locked
-                if not tries_left:
-                    raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path.parent)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(temporary, path)
     except OSError as error:
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is unchanged"
         ) from error
-
-
-def _write(path, data):
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with open(temporary, "xb") as file:
-            _hold(file)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if os.name == "nt":  # which moves no open file
-                file.close()
-            _replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _hold(file):
-    """Lock an open file until it is closed or this process ends, however it ends; False if another one holds it."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _remove_if_unused(file):
-    with contextlib.suppress(OSError):  # Windows removes no file that is open anywhere
-        if fcntl is not None:
-            with open(file, "r+b") as opened:
-                if not _hold(opened):
-                    return
-        file.unlink()
+def _remove_left(folder):
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process has been faster
+            if TEMPORARY.fullmatch(file.name) and file.stat().st_mtime < time.time() - LEFT:
+                file.unlink()
 
 
 def check_writable(folder):

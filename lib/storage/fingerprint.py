@@ -5,6 +5,7 @@ so that code can be explained better and moved without a stored result being los
 """
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -17,6 +18,7 @@ import textwrap
 import tokenize
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lib.storage.files import CheckpointError
@@ -135,6 +137,8 @@ def _found(name, value, parts):
     """Classes and functions to be followed in a value that code reads; a plain value is noted in `parts`."""
     if name.rpartition(".")[2] in NOT_COUNTED:
         return []
+    if isinstance(value, functools.partial):  # `code_parts` follows it with its arguments
+        return [value]
     code, plain = [], []  # followed code in the value; whether it holds nothing but code and plain values
 
     def described(node):
@@ -149,6 +153,7 @@ def _found(name, value, parts):
             return [described(item) for item in node]
         if isinstance(node, (set, frozenset)):
             return sorted(map(json.dumps, map(described, node)))
+        node = node.item() if isinstance(node, np.generic) else node
         plain.append(isinstance(node, (bool, int, float, str)) or (node is None and node is not value))
         return node if plain[-1] else None
 
@@ -238,14 +243,17 @@ def source_text(obj):
         if not inspect.isclass(obj):
             raise
     # Before Python 3.13 nobody knows where a class of a notebook stands. Its methods do: they lead to the cell.
-    for method in _methods(obj):
+    methods = [*_methods(obj)]
+    if dataclasses.is_dataclass(obj):  # of those that Python made there are no lines
+        methods = [method for method in methods if linecache.getlines(method.__code__.co_filename)]
+    for method in methods:
         lines, number = linecache.getlines(method.__code__.co_filename), method.__code__.co_firstlineno
         for node in ast.walk(ast.parse("".join(lines))):
             is_class = isinstance(node, ast.ClassDef) and node.name == obj.__name__
             if is_class and node.lineno <= number <= node.end_lineno:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 return textwrap.dedent("".join(lines[first - 1 : node.end_lineno]))
-    if any(True for _ in _methods(obj)):
+    if methods:
         raise OSError(f"the source of {obj.__qualname__} is gone")
     plain = {key: value for key, value in vars(obj).items() if not key.startswith("__") and _is_plain(value)}
     bases = ", ".join(base.__name__ for base in obj.__bases__)

@@ -16,14 +16,7 @@ from tqdm.auto import tqdm
 
 from lib.storage import tensors
 from lib.training import distributed, events, probes, states
-from lib.training.loop import (
-    TrainingError,
-    check_trainable,
-    check_weights,
-    checked_numbers,
-    learning_rate,
-    to_device,
-)
+from lib.training.loop import TrainingError, check_trainable, check_weights, checked_numbers, learning_rate, to_device
 
 LOSSES = ("non-saturating", "hinge", "relativistic")
 
@@ -315,7 +308,8 @@ def fit_gan(
         raise ValueError(f"epochs and penalty_every must be whole numbers from 1, got {epochs!r}, {penalty_every!r}")
     _check_loss(loss)
     first, last = probability if isinstance(probability, (tuple, list)) else (probability, probability)
-    device = check_trainable(gan, batches, discriminator_optimizer, generator_optimizer)
+    check_trainable(gan.discriminator, discriminator_optimizer)
+    device = check_trainable(gan.generator, generator_optimizer)
     networks = (gan.generator, gan.discriminator)
     rates = [group["lr"] for group in _groups(discriminator_optimizer, generator_optimizer)]
     torch.manual_seed(seed)
@@ -334,7 +328,7 @@ def fit_gan(
     def validated():
         gan.eval().recalibrate()  # in every process
         with torch.no_grad():
-            return checked_numbers(validate(gan)) if validate is not None and main else {}
+            return validate(gan) if validate is not None and main else {}
 
     probes.begin(gan, validated)
     hidden = not (progress and main) or probes.active()
@@ -368,7 +362,7 @@ def fit_gan(
             means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
             entry = {"step": step, **distributed.means(means), "rate": learning_rate(generator_optimizer)}
             distributed.same_weights(gan)  # the running statistics of batch norm are others in every process
-            entry |= validated()
+            entry |= checked_numbers(validated(), entry)
             entry["seconds"] = round(before + time.process_time() - start, 3)
             entry = distributed.agree(entry)
             for name, number in entry.items():

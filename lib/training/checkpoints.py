@@ -11,8 +11,7 @@ import contextlib
 import os
 import time
 import weakref
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from tqdm.auto import tqdm
@@ -23,15 +22,7 @@ from lib.storage.fingerprint import code_parts, difference, fingerprint_of
 from lib.storage.paths import checkpoints_folder, exports_folder
 from lib.training import distributed, durations, events, probes, restamping, states
 from lib.training.loop import check_weights
-from lib.training.stores import (
-    check_name,
-    is_shipping,
-    key_of,
-    local_folder,
-    note_used,
-    read_result,
-    was_retrained,
-)
+from lib.training.stores import check_name, is_shipping, key_of, local_folder, note_used, read_result, was_retrained
 
 _BUILT = weakref.WeakSet()  # models that `build` functions have returned, and their parts
 RECORDS = []  # one entry per name that `train_or_load` or `sweep` was called with; `lib.workbook.reporting` reads it
@@ -169,15 +160,13 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
             model.load_state_dict(stored["model"])
         run = Run(name, model, history, settings, seconds)
         message = "trained"
-    if is_shipping():  # store what is new; touch the rest, so that `make ship` knows what is still asked for
-        if shipped and not unlike and "probe" in shipped and shipped["history"] == stored["history"]:
-            os.utime(shipped_file)
-        else:
-            try:
-                stored["probe"] = probes.take(build, train, stored["model"], stored["history"])
-            except probes.CannotReplay as error:
-                print(f"{name}: ships without a probe, and cannot be restamped ({error})")
-            tensors.save(shipped_file, stored)
+    as_shipped = shipped and not unlike and "probe" in shipped and shipped["history"] == stored["history"]
+    if is_shipping() and not as_shipped:
+        try:
+            stored["probe"] = probes.take(build, train, stored["model"], stored["history"])
+        except probes.CannotReplay as error:
+            print(f"{name}: ships without a probe, and cannot be restamped ({error})")
+        tensors.save(shipped_file, stored)
     outcome = ", ".join(f"{key} {value:.4g}" for key, value in run.result.items() if isinstance(value, (int, float)))
     print(f"{name}: {message}; {run.seconds:.0f} CPU-seconds, {outcome}")
     note_used(shipped_file if run.origin == "shipped" else local_file)
@@ -233,18 +222,12 @@ def _halved(weights):
 # --- sweeps ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Marker:
-    """Remembers when a retraining of a sweep began, so that one that was killed goes on instead of starting over."""
-
-    path: Path
-    since: float = field(init=False)
-
-    def __post_init__(self):
-        if not self.path.exists():
-            write_atomically(self.path, b"")
-        since = os.environ.get("WORKBOOK_RETRAIN_SINCE") or "inf"  # see `_retrained`
-        self.since = min(self.path.stat().st_mtime, float(since))
+def _began(marker):
+    """When the retraining of a sweep began that a file marks, so that one that was killed goes on."""
+    if not marker.exists():
+        write_atomically(marker, b"")
+    since = os.environ.get("WORKBOOK_RETRAIN_SINCE") or "inf"  # see `lib.training.stores.was_retrained`
+    return min(marker.stat().st_mtime, float(since))
 
 
 def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="", timed=()):
@@ -279,12 +262,13 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
         shipped_rows = restamping.sweep(shipped_file, name, shipped_rows, run, cells, settings, parts, timed)
     shipped = {key_of(row["settings"], row["source"]): row for row in shipped_rows}
     keys = [key_of({**settings, **cell}, source) for cell in cells]
-    marker = _Marker(folder / ".retraining") if retrain and not is_shipping() else None
+    marker = folder / ".retraining" if retrain and not is_shipping() else None
+    since = _began(marker) if marker else float("-inf")
 
     rows, counts, used = {}, {"shipped": 0, "local": 0}, []
     for key, cell in zip(keys, cells, strict=True):
         file = folder / f"{key}.json"
-        fresh = file.exists() and (marker is None or file.stat().st_mtime > marker.since)
+        fresh = file.exists() and file.stat().st_mtime > since
         if fresh and (found := read_result(file, read_table, {**settings, **cell}, source)):
             rows[key] = found[0][0]
             counts["local"] += 1
@@ -330,7 +314,7 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
             rows[key] = distributed.agree(row)
             used.append(file)
     if marker:
-        marker.path.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
     note_used(*dict.fromkeys(used))
     if is_shipping():
         write_table(shipped_file, [rows[key] for key in keys], parts)
@@ -352,8 +336,5 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
 def _remember(name, why, reference, rows):
     """Note a call for the run table; running a notebook's cell again replaces what it noted before."""
     record = {"name": name, "why": why, "reference": reference, "rows": rows}
-    for number, old in enumerate(RECORDS):
-        if old["name"] == name:
-            RECORDS[number] = record
-            return
-    RECORDS.append(record)
+    number = next((number for number, old in enumerate(RECORDS) if old["name"] == name), len(RECORDS))
+    RECORDS[number : number + 1] = [record]

@@ -100,15 +100,14 @@ def fit(
         TrainingError: the loss, the gradient or a weight is no longer finite, or `batches` yielded nothing.
         CheckpointError: the state at `resume` is damaged, or that of another model.
         ValueError: `epochs` or `clip` is not positive; the model has no parameters, or the optimiser none of them; the
-            loss is no scalar that depends on them; `validate` returns no dict.
-        TypeError: `batches` is no function.
+            loss is no scalar that depends on them; `validate` uses a name of the history's own.
         Stopped: a KeyboardInterrupt whose text says how to go on, see `lib.training.states`.
     """
     if not isinstance(epochs, Integral) or epochs < 1 or (clip is not None and not clip > 0):
         raise ValueError(
             f"epochs must be a whole number from 1, clip above 0 (or None); got epochs={epochs!r}, clip={clip}"
         )
-    device = check_trainable(model, batches, optimizer)
+    device = check_trainable(model, optimizer)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     history, first_epoch = {}, 0
@@ -126,7 +125,7 @@ def fit(
     def validated():
         model.eval()
         with torch.no_grad():
-            return checked_numbers(validate(model)) if validate is not None and main else {}
+            return validate(model) if validate is not None and main else {}
 
     probes.begin(model, validated)
     bar = tqdm(
@@ -150,6 +149,7 @@ def fit(
                 value = loss(model, batch)
                 check_loss(value)
                 value.backward()
+                check_gradients(model)
                 value = distributed.average(model, value, batch)
                 if clip is not None:
                     norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
@@ -175,7 +175,7 @@ def fit(
             entry = {"step": step, "loss": sum(losses) / len(losses), "rate": learning_rate(optimizer)}
             if norms:
                 entry["gradient_norm"] = sum(norms) / len(norms)
-            entry |= validated()
+            entry |= checked_numbers(validated(), entry)
             entry["seconds"] = round(before + time.process_time() - start, 3)
             entry = distributed.agree(entry)
             for name, number in entry.items():
@@ -198,20 +198,16 @@ def learning_rate(optimizer):
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
-def check_trainable(model, batches, *optimizers):
-    """The device of a model; raise unless it, its data and its optimisers can go into a training."""
-    parameters = {id(parameter): parameter for parameter in model.parameters()}
+def check_trainable(model, *optimizers):
+    """The device of a model; raise ValueError unless its optimisers have something to train."""
+    parameters = [*model.parameters()]
     if not parameters:
         raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train")
     for optimizer in optimizers:
-        if not any(id(held) in parameters for group in optimizer.param_groups for held in group["params"]):
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if held.isdisjoint(map(id, parameters)):
             raise ValueError("the optimiser holds no parameter of this model: make it after the model")
-    if not callable(batches):
-        raise TypeError(
-            "`batches` must be a function that yields the batches of an epoch, such as shuffled(x, y, batch_size=32), "
-            f"not a {type(batches).__name__}"
-        )
-    return next(iter(parameters.values())).device
+    return parameters[0].device
 
 
 def check_loss(value):
@@ -223,18 +219,25 @@ def check_loss(value):
         raise ValueError("the loss depends on no parameter that can be trained: is the model frozen, or detached?")
 
 
+def check_gradients(model):
+    """Raise ValueError if a loss has given a model no gradient at all: it looked at another one."""
+    if all(parameter.grad is None for parameter in model.parameters()):
+        raise ValueError("the loss depends on no parameter of this model: does it call another one?")
+
+
+def checked_numbers(validated, entry):
+    """What a validation returned; raise ValueError if a name in it is one of the loop's own."""
+    if taken := sorted(validated.keys() & {*entry, "gradient_norm", "seconds"}):
+        raise ValueError(f"`validate` returned {taken[0]!r}, which is the training's own: call it something else")
+    return validated
+
+
 def check_weights(model, step):
     """Raise TrainingError if a step has made a weight infinite or not a number: nothing of it is stored then."""
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
-        if value.isnan().any() or (value.requires_grad and value.isinf().any()):  # a buffer may be a mask of -inf
+        wrong = value.isnan() | (value.isinf() if value.requires_grad else value.isposinf())  # masks hold -inf
+        if wrong.any():
             raise TrainingError(
                 f"step {step}: {name} is no longer finite, although the loss was; lower the learning rate or clip the "
                 "gradient, then run again"
             )
-
-
-def checked_numbers(validated):
-    """What a validation returned; raise ValueError unless it is a dict."""
-    if not isinstance(validated, dict):
-        raise ValueError(f"`validate` must return a dict of numbers, got a {type(validated).__name__}")
-    return validated

@@ -2,11 +2,10 @@
 
 import sys
 
-from lib.workbook.processes import stop_once
+from lib.workbook.processes import print_anything, stop_once
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # an arrow that a terminal's encoding lacks ends no training
+    print_anything()
     stop_once()
     try:
         from lib.workbook.command_line import main  # takes a while

@@ -30,6 +30,7 @@ import torch
 
 from lib.storage.paths import ROOT
 from lib.workbook import notebooks, widget_bench
+from lib.workbook.processes import print_anything
 
 FOLDER = ROOT / "tests" / "bench"
 
@@ -121,4 +122,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    print_anything()
     sys.exit(main())

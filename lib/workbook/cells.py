@@ -9,9 +9,8 @@ lies in `checkpoints/local/` like that of any other run; the next `make report` 
 import contextlib
 import os
 
-from lib.storage.paths import checkpoints_folder, exports_folder
 from lib.training import checkpoints, distributed
-from lib.workbook.notebooks import cell_tags, read
+from lib.workbook.notebooks import cell_tags, read, set_environment
 
 
 def train(path, profile="cpu", values=None):
@@ -26,10 +25,8 @@ def train(path, profile="cpu", values=None):
     from IPython.utils.capture import capture_output
     from traitlets.config import Config
 
-    os.environ |= {"WORKBOOK_PROFILE": profile, "MPLBACKEND": "agg"}
-    # Named by relative paths, these would be others in the notebooks' folder.
-    os.environ["WORKBOOK_EXPORTS"] = str(exports_folder().resolve())
-    os.environ["WORKBOOK_CHECKPOINTS"] = str(checkpoints_folder().resolve())
+    set_environment(profile, values or {})
+    os.environ["MPLBACKEND"] = "agg"
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # nobody's history file
     shell.reset(new_session=False)  # nothing of the notebook before
     shell.set_custom_exc((KeyboardInterrupt,), lambda *_, **__: None)  # no traceback of what was asked for

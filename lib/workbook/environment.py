@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lib.workbook.processes import print_anything
+
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
 
 
@@ -35,6 +37,7 @@ def unsatisfied(path=REQUIREMENTS):
 
 
 if __name__ == "__main__":
+    print_anything()
     found = unsatisfied()
     print("\n".join(found) or f"{sys.executable} satisfies every pin of {REQUIREMENTS.name}")
     sys.exit(bool(found))

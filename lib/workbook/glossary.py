@@ -15,7 +15,7 @@ LINK = re.compile(r"\]\(glossary\.md#([^)\s]+)\)")
 
 
 class Entry(NamedTuple):
-    """A term and its definition, Markdown."""
+    """A term and its definition, Markdown, with links to other terms as in a notebook."""
 
     term: str
     text: str
@@ -31,7 +31,8 @@ def entries():
     _, *parts = re.split(r"^### +(.+)$", FILE.read_text("utf-8"), flags=re.M)
     found = {}
     for term, text in zip(parts[::2], parts[1::2], strict=True):
-        entry = Entry(term.strip(), re.split(r"^## ", text, flags=re.M)[0].strip())
+        text = re.split(r"^## ", text, flags=re.M)[0].strip()
+        entry = Entry(term.strip(), text.replace("](#", "](glossary.md#"))
         if entry.term.replace(" ", "-") in found or not entry.text:
             raise ValueError(f"{FILE.name}: the term {entry.term!r} needs one heading with one definition below it")
         found[entry.term.replace(" ", "-")] = entry

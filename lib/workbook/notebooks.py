@@ -1,5 +1,6 @@
 """What there is: the notebooks, their titles and parameters, and the profiles that set these."""
 
+import json
 import os
 import re
 import warnings
@@ -8,7 +9,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from lib.storage.paths import ROOT
+from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
 from lib.workbook.values import parameters_of
 
 FOLDER = ROOT / "notebooks"
@@ -42,8 +43,6 @@ def read(path):
         reason = getattr(found.get("ValidationError"), "message", "")
     except OSError as error:
         reason = error.strerror or str(error)
-    except RecursionError:
-        reason = "it is nested too deeply"
     except Exception as error:  # what is no notebook can raise nearly anything
         reason = f"{type(error).__name__}: {error}"
     if reason:
@@ -62,7 +61,7 @@ def paths(only=None):
     for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
         found.setdefault(path.name[:2], []).append(path)
     wanted = sorted(found) if only is None else [one.strip().zfill(2) for one in str(only).split(",") if one.strip()]
-    if unknown := [number for number in wanted if number not in found] or (not wanted and only and ["(none)"]):
+    if unknown := [number for number in wanted if number not in found]:
         raise UsageError(f"no notebook {', '.join(unknown)}; there are {', '.join(found)}")
     for number in wanted:
         if len(found[number]) > 1:
@@ -125,6 +124,17 @@ def parameters(path, profile, retrain=None, extra=()):
     return given
 
 
+def set_environment(profile, values):
+    """Tell the notebooks that this process or its children run what `lib.workbook.reporting` and `lib.storage.paths`
+    ask for. Claims are held to the values that stand in a notebook, but for `retrain`, which changes no result.
+    """
+    own = profile == "cpu" and {*values} - {"retrain"}
+    os.environ["WORKBOOK_PROFILE"] = "own values" if own else profile
+    # Named by relative paths, these would be others in the notebooks' folder.
+    os.environ["WORKBOOK_EXPORTS"] = str(exports_folder().resolve())
+    os.environ["WORKBOOK_CHECKPOINTS"] = str(checkpoints_folder().resolve())
+
+
 def _profile(path, profile):
     """What a profile sets in a notebook: {name: value}."""
     if profile not in PROFILES:
@@ -134,12 +144,11 @@ def _profile(path, profile):
     file = FOLDER / "profiles" / f"{profile}.yaml"
     try:
         return {**((yaml.safe_load(file.read_text("utf-8")) or {}).get(path.stem) or {})}
-    except OSError as error:
-        raise UsageError(f"{short(file)} cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{short(file)} is no YAML: {' '.join(str(error).split())[:200]}") from error
-    except (AttributeError, TypeError) as error:
-        raise UsageError(f"{short(file)} must map the notebooks' names to mappings of parameters to values") from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{short(file)} must be YAML that maps the notebooks' names to mappings of parameters to values "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def _placed(path, name, parameter, value):
@@ -164,13 +173,11 @@ def _placed(path, name, parameter, value):
 
 
 def _can_be_written(value):
-    """Whether papermill can write this value into a notebook. It does not escape what stands in others: a date, a set
-    or bytes might end as code.
+    """Whether papermill can write this value into a notebook: JSON gives it back. Papermill does not escape what stands
+    in others, such as a date, a set or bytes, which might end as code.
     """
-    if isinstance(value, list):
-        return all(map(_can_be_written, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _can_be_written(item) for key, item in value.items())
-    if isinstance(value, str):
-        return not re.search("[\ud800-\udfff]", value)  # halves of characters, which no file can hold
-    return value is None or isinstance(value, (bool, int, float))
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+        return bool(text.encode()) and repr(json.loads(text)) == repr(value)  # not ==, which nan is not to itself
+    except (TypeError, ValueError):
+        return False

@@ -1,4 +1,4 @@
-"""Work side by side, each piece in a process of its own, and being told to stop. Standard library only.
+"""Programs: what their terminal lacks, being told to stop, and work side by side. Standard library only.
 
 Being told once is enough, whatever else arrives while kernels are shut down and the last words are said.
 """
@@ -6,8 +6,18 @@ Being told once is enough, whatever else arrives while kernels are shut down and
 import contextlib
 import os
 import signal
+import sys
 import time
-from multiprocessing import connection, get_context
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children, get_context
+
+
+def print_anything():
+    """From now on what is printed has a question mark for every character that the terminal's encoding lacks, where
+    Python would raise an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
 
 
 def stop_once():
@@ -40,52 +50,43 @@ def side_by_side(work, jobs, workers):
             start = time.perf_counter()
             yield job, work(**job), time.perf_counter() - start
         return
-    context, share = get_context("spawn"), {"threads": max(1, (os.cpu_count() or 1) // workers)}
-    waiting, running, ended = list(enumerate(jobs)), {}, {}
+    share = {"threads": max(1, (os.cpu_count() or 1) // workers)}
+    with ThreadPoolExecutor(workers, initializer=_change_mask, initargs=("SIG_BLOCK",)) as pool:
+        futures = [pool.submit(_in_own_process, work, job | share) for job in jobs]
+        try:
+            for job, future in zip(jobs, futures, strict=True):
+                yield job, *future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while any(future.running() for future in futures):
+                for process in active_children():
+                    process.terminate()
+                time.sleep(0.1)
+
+
+def _in_own_process(work, arguments):
+    start, context = time.perf_counter(), get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_send_result, args=(sending, work, arguments))
+    process.start()
+    sending.close()
     try:
-        for number, job in enumerate(jobs):
-            while number not in ended:
-                while waiting and len(running) < workers:
-                    which, arguments = waiting.pop(0)
-                    receiving, sending = context.Pipe(duplex=False)
-                    process = context.Process(target=_send_result, args=(sending, work, arguments | share))
-                    with _interrupts_blocked():
-                        process.start()
-                    sending.close()
-                    running[receiving] = which, process, time.perf_counter()
-                for receiving in connection.wait(running):
-                    which, process, start = running.pop(receiving)
-                    try:
-                        result = receiving.recv()
-                    except EOFError:
-                        result = None
-                    ended[which] = result, time.perf_counter() - start
-                    process.join()
-            yield job, *ended[number]
-    finally:
-        for _, process, _ in running.values():
-            process.terminate()
-        for _, process, _ in running.values():
-            process.join()
+        result = receiving.recv()
+    except EOFError:
+        result = None
+    process.join()
+    return result, time.perf_counter() - start
 
 
 def _send_result(sending, work, arguments):
     stop_once()
     signal.signal(signal.SIGINT, _stay)  # who started this process hears Ctrl+C too, and passes it on as SIGTERM
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _change_mask("SIG_UNBLOCK")
     with contextlib.suppress(KeyboardInterrupt):
         sending.send(work(**arguments))
 
 
-@contextlib.contextmanager
-def _interrupts_blocked():
-    """Keep Ctrl+C from a process that is started here until it knows what to do with it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _change_mask(how):
+    """Keep Ctrl+C from this thread and the processes that it starts until they know what to do with it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(getattr(signal, how), {signal.SIGINT})

@@ -80,7 +80,7 @@ def counts(nb):
 
 def shown_sources(cell):
     """The sources of the library that a code cell displays."""
-    outputs = [output for output in cell.get("outputs", []) if "source" in _about(output)]
+    outputs = [output for output in cell.get("outputs", []) if "source" in about(output)]
     return ["\n".join(_fenced(output.data["text/markdown"])) for output in outputs]
 
 
@@ -89,9 +89,8 @@ def code_minutes(cell):
     lines = sum(map(code_lines, [cell.source] * in_sight(cell) + shown_sources(cell)))
     words = figures = 0
     for output in cell.get("outputs", []):
-        about = _about(output)
-        figures += "figure" in about
-        if "source" not in about:
+        figures += "figure" in about(output)
+        if "source" not in about(output):
             words += count_words(output.get("data", {}).get("text/markdown", ""))
     return lines / LINES + words / WORDS + figures / FIGURES
 
@@ -110,7 +109,8 @@ def count_words(markdown):
     return len(re.findall(r"\w[\w'’.\-]*", text))
 
 
-def _about(output):
+def about(output):
+    """What the library has noted about an output: {"figure": 3, "caption": "…"}, for example."""
     return output.get("metadata", {}).get("workbook", {})
 
 

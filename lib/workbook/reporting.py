@@ -16,11 +16,6 @@ class ClaimError(AssertionError):
     """A sentence of the notebook does not hold although everything is set as shipped."""
 
 
-def profile():
-    """Name of the profile that runs: "cpu" unless `lib.workbook` says otherwise."""
-    return os.environ.get("WORKBOOK_PROFILE", "cpu")
-
-
 def _markdown(text, about=None):
     display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"workbook": about} if about else {})
 
@@ -41,11 +36,11 @@ def claim(condition, text):
 
     Raises:
         ClaimError: the condition is false although profile, data, settings and code are the shipped ones. Otherwise
-            (another profile, other settings, your own model or data) the result is only stated.
+            (another profile, other values or settings, your own model or data) the result is only stated.
     """
     if condition:
         _markdown(f"✓ {text}")
-    elif profile() == "cpu" and EXPECTED["shipped"] and checkpoints.is_reference():
+    elif os.environ.get("WORKBOOK_PROFILE", "cpu") == "cpu" and EXPECTED["shipped"] and checkpoints.is_reference():
         raise ClaimError(f"does not hold: {text}")
     else:
         _markdown(f"✗ *Does not hold here:* {text}")

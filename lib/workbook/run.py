@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import nbformat
 
-from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
-from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read, short, title
+from lib.storage.paths import ROOT, exports_folder
+from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read, set_environment, short, title
 from lib.workbook.processes import side_by_side
 from lib.workbook.tries import TRIED, with_tries
 
@@ -100,6 +100,11 @@ def _failure(error, copy):
 
     if isinstance(error, UsageError):
         return str(error)
+    if isinstance(error, OSError):
+        return (
+            f"cannot write into {short(exports_folder())}: {error.strerror or error}; make room there or the folder "
+            "writable, or let WORKBOOK_EXPORTS name another one"
+        )
     try:
         cells = _own_cells(nbformat.read(copy, 4))
     except (OSError, ValueError, nbformat.ValidationError):  # not there, or cut off by a full disk
@@ -116,37 +121,23 @@ def _literal(path):
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _unwritable(folder, error):
-    """Say that produced files could not be stored, and the remedy."""
-    return (
-        f"cannot write into {short(folder)}: {error.strerror or error}; make room there or the folder writable, or "
-        "let WORKBOOK_EXPORTS name another one"
-    )
-
-
 @contextlib.contextmanager
 def _alone(folder):
-    """Keep other runs out of a folder; the lock ends with this process, however that ends.
+    """Keep other runs out of a folder, where files can be locked; the lock ends with this process, however that ends.
 
     Raises:
         UsageError: another run is in it; the message says whose.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".running", "a+", encoding="utf-8") as file:
         try:
-            if os.name == "nt":
-                import msvcrt
+            import fcntl
 
-                file.seek(1 << 20)  # a byte that nobody reads, since a locked one cannot be read
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             file.seek(0)
-            holder = file.read().strip() or "another run"
-            raise UsageError(f"it is being run already, by {holder}: wait for that, or end it") from error
-        except OSError:  # a file system that knows no locks
+            raise UsageError(f"it is being run already, by {file.read()}: wait for that, or end it") from error
+        except (ImportError, OSError):  # Windows, or a file system that knows no locks
             pass
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M')}")
@@ -167,44 +158,29 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
     copy, report = executed_copy(path), produced(path, form)
     used = copy.with_name(USED)
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
         with _alone(copy.parent):
             for old in (copy, used, report):
                 old.unlink(missing_ok=True)
-            try:
-                nb = _executed(path, copy, profile, values, threads, tries)
-                nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
-                nbformat.write(nb, copy)
-                if form != "none":
-                    export(copy, report)
-                names = used.read_text("utf-8").splitlines() if used.exists() else []
-                return Outcome(time.perf_counter() - start, "", nb, tuple(names))
-            except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
-                if report != copy:
-                    report.unlink(missing_ok=True)
-                problem = _unwritable(exports_folder(), error) if isinstance(error, OSError) else _failure(error, copy)
-    except UsageError as error:
-        return Outcome(0.0, str(error))
-    except OSError as error:
-        problem = _unwritable(copy.parent, error)
-    return Outcome(time.perf_counter() - start, problem)
+            nb = _executed(path, copy, profile, values, threads, tries)
+            nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
+            nbformat.write(nb, copy)
+            if form != "none":
+                export(copy, report, path.parent)
+            names = used.read_text("utf-8").splitlines() if used.exists() else []
+            return Outcome(time.perf_counter() - start, "", nb, tuple(names))
+    except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
+        return Outcome(time.perf_counter() - start, _failure(error, copy))
 
 
 def _executed(path, copy, profile, values, threads, tries):
     """Execute a notebook into `copy`; returns it. Raises UsageError, naming the cell, and papermill's own errors."""
     import papermill
 
-    environment = {
-        "WORKBOOK_PROFILE": profile,
-        "PYTHONPATH": str(ROOT),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "WORKBOOK_EXPORTS": str(exports_folder().resolve()),
-        "WORKBOOK_CHECKPOINTS": str(checkpoints_folder().resolve()),
-        "WORKBOOK_USED": str(copy.with_name(USED).resolve()),
-    }
+    set_environment(profile, values or {})  # the kernel inherits it
+    os.environ |= {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    os.environ["WORKBOOK_USED"] = str(copy.with_name(USED).resolve())
     if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    os.environ.update(environment)  # the kernel inherits it
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     # Of a dead kernel our own line tells; a stopped one would show a traceback of its sockets.
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     nb = read(path)
@@ -224,11 +200,13 @@ def _executed(path, copy, profile, values, threads, tries):
     return nb
 
 
-def export(source, target):
-    """Export an executed notebook to a file that ends in .pdf or .html, without running it."""
+def export(source, target, folder=None):
+    """Export an executed notebook to a file that ends in .pdf or .html, without running it. `folder` is where the
+    pictures lie that its text names, if not beside it.
+    """
     from lib.workbook.export import export_html, export_pdf
 
-    {".pdf": export_pdf, ".html": export_html}[target.suffix](source, target)
+    {".pdf": export_pdf, ".html": export_html}[target.suffix](source, target, folder)
 
 
 def run_all(jobs, workers):
@@ -243,8 +221,7 @@ def run_all(jobs, workers):
         path, form = job["path"], job["form"]
         copy, outcome = executed_copy(path), outcome or Outcome(seconds, f"its process {KILLED}")
         if outcome.problem:
-            own = outcome.seconds and copy.exists()  # not that of another run
-            where = f"\n    the partly executed copy is {short(copy)}" if own else ""
+            where = f"\n    the partly executed copy is {short(copy)}" if copy.exists() else ""
             result = f"FAILED: {outcome.problem}{where}"
         else:
             good[path] = outcome

@@ -19,16 +19,12 @@ from pathlib import Path
 from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import ROOT
 from lib.workbook.mine import MINE, keep
+from lib.workbook.processes import print_anything
 
 NOTEBOOK = re.compile(r"notebooks/[^/]+\.ipynb")
 REQUIREMENTS = {"requirements.txt", "pyproject.toml"}
-UNFINISHED = {  # what git leaves in its folder while it waits for the reader
-    "MERGE_HEAD": "a merge",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-}
+# What git leaves in its folder while it waits for the reader.
+UNFINISHED = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 UNCHANGED = "Nothing has been changed."
 
 
@@ -91,11 +87,10 @@ def _branch_to_update(root):
             "Clone the workbook, or download it anew, into another folder, and take your own notebooks over by hand."
         )
     folder = Path(_line(root, "rev-parse", "--absolute-git-dir"))
-    half_done = [text for name, text in UNFINISHED.items() if (folder / name).exists()]
-    if half_done or _git(root, "ls-files", "--unmerged"):
-        what = half_done[0] if half_done else "a merge"
+    if any((folder / name).exists() for name in UNFINISHED) or _git(root, "ls-files", "--unmerged"):
         raise UpdateError(
-            f"{what} is not finished here: `git status` says how to finish or abort it. {UNCHANGED} Then update again."
+            "a merge, or the like, is not finished here: `git status` says how to finish or abort it. "
+            f"{UNCHANGED} Then update again."
         )
     try:
         branch = _line(root, "symbolic-ref", "--short", "HEAD")
@@ -121,16 +116,8 @@ def _fetch(root, branch):
     except UpdateError as error:
         words = str(error).partition("\n")[2]
         raise UpdateError(
-            f"{remote} ({_address(root, remote)}) cannot be reached. {UNCHANGED} Update again when you are online.\n"
-            f"{words}"
+            f"{remote} cannot be reached. {UNCHANGED} Update again when you are online.\n{words}"
         ) from None
-
-
-def _address(root, remote):
-    try:
-        return _line(root, "remote", "get-url", remote)
-    except UpdateError:
-        return remote
 
 
 def _is_ancestor(root, older, newer):
@@ -367,4 +354,5 @@ def main():
 
 
 if __name__ == "__main__":
+    print_anything()
     sys.exit(main())

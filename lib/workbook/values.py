@@ -16,7 +16,8 @@ class Parameter:
 
     Attributes:
         source: its value as it stands there.
-        default: the value; None where that is no literal. A number annotated `float` may have a fraction.
+        default: the value; None where that is no literal. With the annotation `float` or `list[float]` it may have
+            fractions.
         comment: what stands behind it. It may allow more values than are like the default: texts that it names in
             double quotes, and 0 where it speaks of it. One that speaks of a path, file or folder makes a text one;
             "any text" allows others.
@@ -56,10 +57,8 @@ class Parameter:
 
     def wanted(self):
         """What a value has to be, in words."""
-        if self.default is None:
-            return "a plain value: a number, a text, True, False, None, a list or a mapping of them"
         kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-        kind = kinds.get(type(self.default), "a mapping")
+        kind = (kinds | {dict: "a mapping"}).get(type(self.default), "a plain value")
         positive = " above 0" if kind == "a whole number" and self.default > 0 else ""
         return f"{kind}{positive}, such as {self.source[:100]}"
 
@@ -76,8 +75,11 @@ def parameters_of(source):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             comment = " ".join(comments.get(line, "") for line in range(node.lineno, node.end_lineno + 1))
             default = _literal(ast.unparse(node.value), None)
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "float" and type(default) is int:
+            annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
+            if annotation == "float" and type(default) is int:
                 default = float(default)
+            if annotation == "list[float]" and isinstance(default, list):
+                default = [float(item) for item in default]
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     found[target.id] = Parameter(ast.unparse(node.value), default, comment)

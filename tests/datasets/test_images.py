@@ -69,7 +69,7 @@ def colours_of(images):
 
 @BOTH
 def test_pictures_come_in_natural_order_through_all_folders(tmp_path, source):
-    names = ["a/2.png", "a/10.png", "b2/x.png", "b10/1.png", "b10/sub/0.png", "c.png"]
+    names = ["a/2.png", "a/10.png", "b2/x.png", "./b10/1.png", "b10/sub/0.png", "c.png"]  # bsdtar begins with ./
     files = {name: packed(plain(i)) for i, name in reversed(list(enumerate(names)))}
     others = {"notes.txt": b"no picture", ".hidden.png": b"?", ".cache/1.png": b"?", "__MACOSX/a/._2.png": b"?"}
     with warnings.catch_warnings():
@@ -110,6 +110,14 @@ def test_fine_grey_levels_become_256(tmp_path, dtype, white):
     as_folder(tmp_path / "in", {"1.tif": packed(Image.fromarray(levels), "TIFF")})
     image = load_images(tmp_path / "in", (8, 8), min_images=1, **QUIET)[0, 0].float()
     assert (image - torch.linspace(0, 255, 64).view(8, 8)).abs().max() <= 1
+
+
+def test_an_overshoot_does_not_darken_the_rest(tmp_path):
+    levels = np.full((8, 8), 0.5, np.float32)
+    levels[0, 0] = 1.01
+    as_folder(tmp_path / "in", {"1.tif": packed(Image.fromarray(levels), "TIFF")})
+    image = load_images(tmp_path / "in", (8, 8), min_images=1, **QUIET)[0, 0]
+    assert image[0, 0] == 255 and (image[1:] == 128).all()
 
 
 def test_what_is_no_number_becomes_black(tmp_path):

@@ -203,6 +203,7 @@ def test_fingerprints_of_files_and_tensors(tmp_path):
 
 CELL = """
 import functools
+import numpy as np
 import torch
 from lib.models import VanillaRNN
 from lib.datasets.palindromes import PalindromeDataset
@@ -212,6 +213,8 @@ RULES = {"clip": 1.0}
 KINDS = {"RNN": (VanillaRNN, 3)}
 OPTIMIZER = torch.optim.SGD
 SEEN = []
+HALVE = functools.partial(divmod, 2)
+SCALE = np.float32(0.5)
 retrain = False
 
 def helper(x):
@@ -244,6 +247,9 @@ def count(loss):
 def other():
     RATE = 5
     return RATE
+
+def halved():
+    return HALVE(1), SCALE
 """
 
 
@@ -263,6 +269,8 @@ def cell(monkeypatch, old="", new=""):
         ("train", "optim.SGD", "optim.RMSprop"),  # a library's class under a name of the notebook's own
         ("build", "(VanillaRNN, 3)", "(VanillaRNN, 4)"),
         ("build", "(VanillaRNN, 3)", "(PalindromeDataset, 3)"),
+        ("halved", "partial(divmod, 2)", "partial(divmod, 3)"),
+        ("halved", "np.float32(0.5)", "np.float32(0.25)"),
     ],
 )
 def test_what_a_function_reads_counts(monkeypatch, name, old, new):
@@ -303,6 +311,13 @@ def test_an_instance_counts_by_its_class(monkeypatch):
     text += "def run(): return data\n"
     monkeypatch.setitem(sys.modules, "__main__", None)
     assert "lib.datasets.palindromes.PalindromeDataset" in code_parts(module(text, "__main__").run)
+
+
+def test_a_dataclass_whose_methods_python_makes(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", None)
+    text = "import dataclasses\n@dataclasses.dataclass\nclass Kind:\n    width: int = 3\ndef run(): return Kind\n"
+    kinds = [module(text.replace("3", number), "__main__") for number in "345"]
+    assert len({code_fingerprint(made.run) for made in kinds}) == 3
 
 
 def test_lambdas_of_one_line_are_told_apart(monkeypatch):

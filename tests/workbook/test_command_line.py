@@ -33,7 +33,6 @@ def test_what_the_command_line_does_not_know(arguments, capsys):
     [
         (["--profile", "fast"], "no profile 'fast'; there are cpu, smoke, gpu"),
         (["--only", "01,7,44"], "no notebook 07, 44; there are 01, 02"),
-        (["--only", ","], "there are 01, 02"),
         (["--only", "../01"], "no notebook ../01; there are 01, 02"),
         (["--format", "docx"], "no format 'docx'; there are pdf, html, none"),
         (["--retrain", "yes"], "no RETRAIN=yes; use 1 (the headline models) or all"),

@@ -9,6 +9,7 @@ from lib.workbook import glossary
 def test_terms_are_sorted_and_their_definitions_short():
     terms = [entry.term for entry in glossary.entries().values()]
     assert terms == sorted(terms, key=str.casefold) and len(terms) > 80
+    assert not [entry for entry in glossary.entries().values() if "](#" in entry.text]
     assert all(len(entry.text.split()) <= 60 for entry in glossary.entries().values())
 
 

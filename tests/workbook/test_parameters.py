@@ -31,12 +31,12 @@ def test_profile_then_retrain_then_by_hand(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "profiles.smoke.yaml must map the notebooks' names to mappings"),
-        ("02_works: [1]", "must map the notebooks' names"),
-        ("02_works: 3", "must map the notebooks' names"),
-        ("02_works: {steps: 1", "profiles.smoke.yaml is no YAML: while parsing a flow mapping"),
-        ("02_works: {steps: 2026-99-99}", "profiles.smoke.yaml is no YAML: month must be in"),
-        ("[" * 5000, "is no YAML"),
+        ("[1, 2]", "profiles.smoke.yaml must be YAML that maps the notebooks' names to mappings"),
+        ("02_works: [1]", "must be YAML"),
+        ("02_works: 3", "must be YAML"),
+        ("02_works: {steps: 1", "must be YAML .* \\(while parsing a flow mapping"),
+        ("02_works: {steps: 2026-99-99}", "must be YAML .* \\(month must be in"),
+        ("[" * 5000, "must be YAML"),
         ("02_works: {1: 2}", "02_works.ipynb has no parameter 1; it has text, steps"),
         ("02_works: {steps: [1]}", "02_works.ipynb: steps wants a whole number above 0, such as 3; got \\[1\\]"),
         ("02_works: {text: 3}", "text wants a text, such as 'as it stands'; got 3"),
@@ -47,11 +47,8 @@ def test_a_damaged_profile_is_one_line(text, message, folder):
     with pytest.raises(UsageError, match=message) as caught:
         notebooks.parameters(folder / "02_works.ipynb", "smoke")
     assert "\n" not in str(caught.value)
-    (folder / "profiles" / "smoke.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="smoke.yaml is no YAML"):
-        notebooks.parameters(folder / "02_works.ipynb", "smoke")
     (folder / "profiles" / "smoke.yaml").unlink()
-    with pytest.raises(UsageError, match="smoke.yaml cannot be read: No such file"):
+    with pytest.raises(UsageError, match="smoke.yaml must be YAML .*No such file"):
         notebooks.parameters(folder / "02_works.ipynb", "smoke")
 
 

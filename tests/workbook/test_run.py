@@ -9,6 +9,7 @@ import sys
 import time
 
 import nbformat
+import PIL.Image
 import pytest
 from small_notebooks import write
 
@@ -41,6 +42,36 @@ def test_a_notebook_that_fails_is_told_and_the_others_go_on(folder, stores, caps
     assert (exports / "02_works.pdf").read_bytes().startswith(b"%PDF")
 
 
+CLAIM = "from lib.workbook.reporting import claim\nclaim(steps == 3, 'Three.')"
+
+
+@pytest.mark.parametrize(
+    ("given", "holds", "said"),
+    [([], True, "✓"), (["-p", "rate=0.5"], True, "✓"), (["-p", "steps=4"], False, "✗ *Does not hold here:*")],
+)
+def test_claims_are_only_stated_of_values_given_by_hand(given, holds, said, folder, stores):
+    write(folder / "03_claims.ipynb", CLAIM if holds else CLAIM.replace("== 3", "== 5"))
+    assert main(["run", "--only", "3", "--format", "none", *given]) == 0
+    copy = nbformat.read(stores / "exports" / "03_claims" / "03_claims.ipynb", 4)
+    assert copy.cells[-1].outputs[0].data["text/markdown"] == f"{said} Three."
+
+
+@pytest.mark.parametrize("given", [[], ["--retrain", "all"], ["-p", "retrain=True"]])
+def test_claims_are_held_to_the_values_that_stand_there(given, folder, capsys):
+    write(folder / "03_claims.ipynb", CLAIM.replace("== 3", "== 5"))
+    assert main(["run", "--only", "3", "--format", "none", *given]) == 1
+    assert "ClaimError: does not hold: Three." in capsys.readouterr().out
+
+
+def test_pictures_are_looked_for_beside_the_notebook(folder):
+    path = write(folder / "03_picture.ipynb", nbformat.v4.new_markdown_cell("![a dot](dot.png)"))
+    for form in ("pdf", "html"):
+        assert "cell 3: there is no picture 'dot.png'" in run(path, form=form).problem
+    PIL.Image.new("RGB", (2, 2)).save(folder / "dot.png")
+    for form in ("pdf", "html"):
+        assert run(path, form=form).problem == ""
+
+
 NASTY = "\"]; import os; os.mkdir('broken in')\n'''\"\"\" {x} \\n \\ $HOME é → #"
 
 
@@ -53,11 +84,10 @@ def test_parameters_given_by_hand_are_values_and_never_code(folder, stores, valu
 
 
 def test_a_report_that_cannot_be_made_leaves_none(folder, stores, monkeypatch):
-    def half(source, target):
-        target.write_text("half a report")
+    def fail(source, target, folder):
         raise RuntimeError("the printer is on fire\ncell 3: no paper")
 
-    monkeypatch.setattr("lib.workbook.export.export_html", half)
+    monkeypatch.setattr("lib.workbook.export.export_html", fail)
     seconds, message, *_ = run(write(folder / "03_export.ipynb"), form="html")
     assert seconds > 0 and message == "RuntimeError: cell 3: no paper"
     assert sorted(path.name for path in (stores / "exports").iterdir()) == ["03_export"]

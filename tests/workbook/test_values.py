@@ -9,6 +9,7 @@ steps = 3  # epochs
 margin = 4  # pixels, or 0
 seconds: float = 200  # of CPU time
 rate = 1e-3
+weights: list[float] = [0, 4]
 noise = 0.2
 seeds = [0, 1, 2]
 lengths = [5, 10]
@@ -31,8 +32,8 @@ KNOWN = parameters_of(CODE)
 
 
 def test_what_the_code_sets():
-    names = "steps margin seconds rate noise seeds lengths rates names overrides sizes grid changes own source shown"
-    assert [*KNOWN] == [*names.split(), "retrain", "computed"]
+    names = "steps margin seconds rate weights noise seeds lengths rates names overrides sizes grid changes own source"
+    assert [*KNOWN] == [*names.split(), "shown", "retrain", "computed"]
     assert KNOWN["steps"] == Parameter("3", 3, "# epochs") and KNOWN["grid"].comment.strip() == "# sizes"
     assert KNOWN["computed"].default is None and type(KNOWN["seconds"].default) is float
     assert KNOWN["seconds"].source == "200", "the value itself stays as it is"
@@ -44,7 +45,8 @@ def test_what_the_code_sets():
     [
         ("rate", "1e-3", 1e-3), ("rate", "2", 2), ("rate", " .5", 0.5), ("noise", "0", 0),
         ("steps", "10_000", 10_000), ("steps", "0x10", 16), ("steps", "1e4", 10_000), ("margin", "0", 0),
-        ("seconds", "0.1", 0.1), ("rates", "[1e-3, 3e-3]", [1e-3, 3e-3]), ("rates", "[1]", [1]),
+        ("seconds", "0.1", 0.1), ("weights", "[0, 4.5]", [0, 4.5]), ("weights", "[4]", [4]),
+        ("rates", "[1e-3, 3e-3]", [1e-3, 3e-3]), ("rates", "[1]", [1]),
         ("seeds", "[0, 7]", [0, 7]), ("seeds", "0, 7", [0, 7]), ("seeds", "[1e1]", [10]),
         ("names", "['moons']", ["moons"]), ("names", "[moons, own]", ["moons", "own"]),
         ("overrides", "[training.steps=5000, seed=3]", ["training.steps=5000", "seed=3"]), ("overrides", "[]", []),
@@ -85,4 +87,4 @@ def test_numbers_that_yaml_takes_for_texts(name, value, settled):
 def test_what_is_wanted_is_said():
     assert KNOWN["steps"].wanted() == "a whole number above 0, such as 3"
     assert KNOWN["sizes"].wanted() == "a mapping, such as {'RNN': 34, 'LSTM': 16}"
-    assert KNOWN["computed"].wanted().startswith("a plain value: a number, a text")
+    assert KNOWN["computed"].wanted() == "a plain value, such as 2 * steps"

@@ -2,7 +2,7 @@
 
     python -m lib.experiments.waves train data=fast model.c_list=[8,16,32] training.steps=500
     python -m lib.experiments.waves train -m seed=0,1,2 data=slow,fast          (one run for each combination)
-    python -m lib.experiments.waves evaluate exports/runs/waves/2026-01-31_12-00-00
+    python -m lib.experiments.waves evaluate exports/runs/waves/2026-01-31_12-00-00_123456
     python -m lib.experiments.waves evaluate "exports/runs/waves/*"
 
 The tree of settings lies in `lib/experiments/config`; `python -m lib.experiments.waves train --help` shows it. Every
@@ -10,25 +10,21 @@ run keeps its settings in `.hydra/`, its weights and its TensorBoard events in o
 """
 
 import argparse
-import contextlib
 import glob
-import itertools
 import json
 import os
 import shlex
 import sys
 import tempfile
-import time
+import traceback
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from lib import training
 from lib.experiments.waves.evaluation import evaluate
-from lib.experiments.waves.limits import RANGES
+from lib.experiments.waves.limits import check
 from lib.experiments.waves.overrides import check_command_line
 from lib.experiments.waves.settings import CONFIG, SettingsError
 from lib.experiments.waves.training import WEIGHTS, load, train
@@ -36,7 +32,7 @@ from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import exports_folder
 from lib.training import distributed
 
-KNOWN = (ValueError, CheckpointError, training.TrainingError, HydraException, OmegaConfBaseException)
+KNOWN = (ValueError, CheckpointError, training.TrainingError)  # their messages say all; else the traceback is shown
 FAILED = []  # what went wrong in the runs of this process, a line each
 
 
@@ -67,13 +63,11 @@ def main(arguments=None):
 
 def _train_all(arguments):
     """Let Hydra make the runs that are asked for, each with `_train`."""
+    check_command_line(arguments)
     os.environ["WORKBOOK_EXPORTS"] = str(exports_folder())  # the tree of settings names it
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed with half their traceback
     FAILED.clear()
-    folder = _new_folder() if check_command_line(arguments) and distributed.is_main() else None
-    if folder:
-        os.environ["WORKBOOK_RUN"] = folder.name
-    elif not distributed.is_main():  # of the processes that share a training, one keeps records
+    if not distributed.is_main():  # of the processes that share a training, one keeps records
         arguments = [*arguments, *(f"hydra.{kind}.dir={tempfile.mkdtemp()}" for kind in ("run", "sweep"))]
     if any(text.startswith("hydra/launcher=") for text in arguments):
         from lib.experiments.waves import slurm  # it needs Slurm's modules, which only Linux has
@@ -82,54 +76,35 @@ def _train_all(arguments):
     sys.argv = [sys.argv[0], *arguments]
     try:
         hydra.main(config_path=str(CONFIG), config_name="config", version_base="1.3")(_train)()
-    finally:
-        if folder:
-            with contextlib.suppress(OSError):  # not empty, unless another folder was asked for
-                folder.rmdir()
+    except training.TrainingError:
+        raise
+    except Exception as error:  # outside of the runs, of which `_train` tells: a setting of Hydra's own
+        cause = error.__cause__ or error
+        raise SettingsError(f"{' '.join(arguments)}: {type(cause).__name__}: {str(cause).strip()}") from error
     return int(bool(FAILED))
-
-
-def _new_folder():
-    """A folder named after the time that nobody else has, whoever starts in the same second."""
-    runs = exports_folder() / "runs" / "waves"
-    name = time.strftime("%Y-%m-%d_%H-%M-%S")
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            folder = runs / (name if number == 1 else f"{name}_{number}")
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()
-                return folder
-    except OSError as error:
-        raise SettingsError(
-            f"cannot write in {runs}: {error.strerror}; name another folder by WORKBOOK_EXPORTS"
-        ) from error
 
 
 def _train(config):
     """One run of `train`; Hydra has made its folder and stored its overrides there.
 
     Returns:
-        None, or what went wrong in one line, so that the other runs of a multirun go on; what is unexpected is raised.
+        None, or what went wrong in one line, so that the other runs of a multirun go on.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         train(config, "waves/run", log_dir=folder)
-    except KNOWN as error:
+    except Exception as error:
         problem = f"{folder}: {error}"
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
-            raise
-        problem = (
-            f"{folder}: not enough memory; lower training.predictions_per_step, the model, data.size or data.share"
-        )
-    else:
-        if distributed.is_main():
-            print(f"{folder}: evaluate with `python -m lib.experiments.waves evaluate {shlex.quote(str(folder))}`")
-        return None
-    FAILED.append(problem)
-    print(problem, file=sys.stderr)
-    return problem
+        if isinstance(error, MemoryError) or "allocate" in str(error):
+            problem = f"{folder}: not enough memory; lower training.predictions_per_step, the model or data.share"
+        elif not isinstance(error, KNOWN):
+            traceback.print_exc()
+        FAILED.append(problem)
+        print(problem, file=sys.stderr)
+        return problem
+    if distributed.is_main():
+        print(f"{folder}: evaluate with `python -m lib.experiments.waves evaluate {shlex.quote(str(folder))}`")
+    return None
 
 
 # --- evaluating -----------------------------------------------------------------------------------------------------
@@ -140,11 +115,11 @@ def _evaluate_all(arguments):
     parser.add_argument("runs", nargs="+", help="folders of runs; wildcards are allowed")
     parser.add_argument("--test-runs", type=int, help="how many of the test runs (default: as configured)")
     args = parser.parse_args(arguments)
-    least, most = RANGES["evaluation.runs"]
-    if args.test_runs is not None and not least <= args.test_runs <= most:
-        raise SettingsError(f"--test-runs must be at least {least} and at most {most}; got {args.test_runs}")
-    folders = sorted({folder for pattern in args.runs for folder in _matches(pattern)})
-    folders = list(dict.fromkeys(found for folder in folders for found in _runs_in(folder)))
+    matches = []
+    for pattern in args.runs:  # itself, else what its wildcards match; a bracket may be part of a name
+        escaped = pattern.replace("[", "[[]")
+        matches += [pattern] if os.path.exists(pattern) else glob.glob(pattern) or glob.glob(escaped)
+    folders = list(dict.fromkeys(found for folder in sorted(matches) for found in _runs_in(Path(folder))))
     if not folders:
         raise SettingsError(f"no finished run matches {' '.join(args.runs)}")
     print(f"{'one step':>10} {'% of copying':>13} {'RMSE @50':>9} {'@100':>7}   run (RMSE in % of the deviation)")
@@ -161,19 +136,14 @@ def _evaluate_all(arguments):
 def _evaluated(folder, runs):
     """Evaluate a run, store its numbers in its folder, and return its row of the table."""
     model, config = load(folder)
-    result = evaluate(model, config, runs)
+    if runs is not None:
+        config.evaluation.runs = runs
+        check(config)
+    result = evaluate(model, config)
     write_atomically(folder / "scores.json", json.dumps(result).encode())
     at = [f"{100 * result['rmse'][h - 1]:.1f}" if len(result["rmse"]) >= h else "–" for h in (50, 100)]
     share = 100 * result["one_step_share"]
     return f"{result['one_step_mse']:10.2e} {share:13.4f} {at[0]:>9} {at[1]:>7}   {folder}"
-
-
-def _matches(pattern):
-    """What a path stands for: itself, else what its wildcards match; a bracket may be part of a name."""
-    if os.path.exists(pattern):
-        return [Path(pattern)]
-    found = glob.glob(pattern) or glob.glob(pattern.replace("[", "[[]"))
-    return [Path(match) for match in found]
 
 
 def _runs_in(folder):

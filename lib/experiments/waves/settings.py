@@ -1,38 +1,54 @@
-"""Settings of the wave experiments: their names and types.
+"""Settings of the wave experiments: their names, their types, and the values that they may have.
 
 The values stand in the YAML files of `lib/experiments/config`, one folder for each group; `overrides` reads them, and
-`limits` says which of them make sense.
+`limits` refuses those that make no sense.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from lib.datasets.waves import SPLITS, STARTS
+
 CONFIG = Path(__file__).parents[1] / "config"
+ABOVE_ZERO = 1e-12
 
 
 class SettingsError(ValueError):
     """A setting that does not exist or has an impossible value; the message says what there is."""
 
 
+def between(low, high):
+    """A field that is a number, or a list of numbers, from `low` to `high`."""
+    metadata = {"text": f"from {low:,} to {high:,}"}
+    metadata["allowed"] = lambda value: isinstance(value, (int, float)) and low <= value <= high  # no list in a list
+    return field(default=MISSING, metadata=metadata)
+
+
+def one_of(*words):
+    """A field that is one of these words."""
+    return field(default=MISSING, metadata={"allowed": words.__contains__, "text": f"one of {', '.join(words)}"})
+
+
 @dataclass
 class Data:
     """Group `data`: the membrane, and the runs on it."""
 
-    skip_rate: int = MISSING
-    start: str = MISSING
-    size: int = MISSING
-    speed: float = MISSING
-    num_sources: int = MISSING
-    damping: float = MISSING
+    skip_rate: int = between(1, 100)
+    start: str = one_of(*STARTS)
+    size: int = between(3, 256)
+    speed: float = between(ABOVE_ZERO, 1000)
+    num_sources: int = between(1, 1000)
+    damping: float = between(0, 1000)
     obstacle: str = MISSING
-    seed: int = MISSING
-    share: float = MISSING
-    cut_start: int = MISSING
-    cut_end: int = MISSING
+    seed: int = between(0, 10**9)
+    share: float = between(ABOVE_ZERO, 1)
+    cut_start: int = between(0, 98)
+    cut_end: int = between(0, 98)
 
 
 @dataclass
@@ -40,16 +56,16 @@ class UNetModel:
     """Group `model`, a forecaster with a U-Net inside."""
 
     name: str = MISSING
-    context_size: int = MISSING
+    context_size: int = between(1, 50)
     head: str = MISSING
-    c_list: list[int] = MISSING
-    spatial_factor_list: list[int] = MISSING
-    num_block_list: list[int] = MISSING
+    c_list: list[int] = between(1, 4096)
+    spatial_factor_list: list[int] = between(1, 1024)
+    num_block_list: list[int] = between(0, 50)
     padding: str = MISSING
-    kernel_size: int = MISSING
-    expansion: int = MISSING
+    kernel_size: int = between(1, 99)
+    expansion: int = between(1, 64)
     norm: bool = MISSING
-    bundle: int = MISSING
+    bundle: int = between(1, 50)
 
 
 @dataclass
@@ -57,9 +73,9 @@ class ConvLSTMModel:
     """Group `model`, a ConvLSTM."""
 
     name: str = MISSING
-    c_hidden: int = MISSING
-    num_layers: int = MISSING
-    kernel_size: int = MISSING
+    c_hidden: int = between(1, 4096)
+    num_layers: int = between(1, 50)
+    kernel_size: int = between(1, 99)
     padding: str = MISSING
     head: str = MISSING
     output: str = MISSING
@@ -70,16 +86,16 @@ class ConvLSTMModel:
 class Training:
     """Group `training`: what an optimiser step sees, and how far it goes."""
 
-    steps: int = MISSING
-    predictions_per_step: int = MISSING
-    sequence_length: int = MISSING
-    rollout_steps: list[int] = MISSING
-    phases: list[float] = MISSING
-    learning_rate: float = MISSING
-    optimizer: str = MISSING
-    weight_decay: float = MISSING
-    clip: float = MISSING
-    noise: float = MISSING
+    steps: int = between(1, 10**9)
+    predictions_per_step: int = between(1, 10**6)
+    sequence_length: int = between(0, 100)
+    rollout_steps: list[int] = between(1, 100)
+    phases: list[float] = between(0, 1)
+    learning_rate: float = between(ABOVE_ZERO, 1000)
+    optimizer: str = one_of("adam", "adamw")
+    weight_decay: float = between(0, 1000)
+    clip: float = between(ABOVE_ZERO, inf)
+    noise: float = between(0, 1000)
     pushforward: bool = MISSING
 
 
@@ -87,11 +103,11 @@ class Training:
 class Evaluation:
     """Group `evaluation`: test runs, and how they are predicted."""
 
-    runs: int = MISSING
-    study_runs: int = MISSING
-    warm_up: int = MISSING
-    horizon: int = MISSING
-    seeds: list[int] = MISSING
+    runs: int = between(1, SPLITS["test"][0])
+    study_runs: int = between(1, SPLITS["test"][0])
+    warm_up: int = between(0, 199)
+    horizon: int = between(1, 200)
+    seeds: list[int] = between(0, 10**9)
 
 
 @dataclass
@@ -103,7 +119,7 @@ class Settings:
     training: Training = MISSING
     evaluation: Evaluation = MISSING
     experiment: Any = None
-    seed: int = MISSING
+    seed: int = between(0, 10**9)
 
 
 KINDS = {"unet": UNetModel, "convlstm": ConvLSTMModel}

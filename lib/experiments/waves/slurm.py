@@ -1,29 +1,17 @@
-"""A multirun on Slurm by submitit, changed in three points: whether a job has ended is asked of the queue, which every
-Slurm has, not of an accounting database; all jobs are waited for, also after one has failed; and what goes wrong is
-told in a line.
+"""A multirun on Slurm by submitit, changed in two points: whether a job has ended is asked of the queue, which every
+Slurm has, not of an accounting database; and what goes wrong is told in a line.
 """
 
 import contextlib
 import getpass
 import io
-import re
 import shlex
-import time
-from pathlib import Path
 
-import submitit
 from hydra.core.plugins import Plugins
-from hydra.core.singleton import Singleton
-from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
-from omegaconf import OmegaConf
-from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
-from lib.experiments.waves.settings import SettingsError
 from lib.training import TrainingError
-
-PATIENCE = 15  # seconds for a result to appear after its job has left the queue: disks are shared
 
 
 def install():
@@ -45,58 +33,25 @@ class Queue(SlurmInfoWatcher):
 
 
 class Launcher(SlurmLauncher):
-    """Queues the runs of a multirun as one array job, and returns when the last one has ended."""
+    """Queues the runs of a multirun as one array job, and returns when they have ended."""
 
     def launch(self, job_overrides, initial_job_idx):
         """See `hydra.plugins.launcher.Launcher`.
 
         Raises:
-            SettingsError: Slurm refuses the job. TrainingError: some of the runs have failed; a line for each.
+            TrainingError: Slurm refuses the job, one was killed, or runs have failed; then there is a line for each.
         """
-        folder = Path(str(self.config.hydra.sweep.dir)).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        everywhere = OmegaConf.structured(BaseQueueConf)
-        own = {name: value for name, value in self.params.items() if value not in (None, "")}
-        place, timeouts = own.pop("submitit_folder"), own.pop("max_num_timeout")
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        states = [Singleton.get_state()] * len(numbers)
-        keys, names = ["hydra.sweep.dir"] * len(numbers), [f"job_id_for_{number}" for number in numbers]
+        folder = str(self.config.hydra.sweep.dir)
+        if "%" in folder:
+            raise TrainingError(f"{folder}: Slurm reads % as a pattern; set WORKBOOK_EXPORTS or hydra.sweep.dir")
         try:
-            executor = submitit.AutoExecutor(place, cluster="slurm", slurm_max_num_timeout=timeouts)
-            executor.update_parameters(**{n if n in everywhere else f"slurm_{n}": v for n, v in own.items()})
-            with contextlib.redirect_stderr(io.StringIO()):  # it stands in the exception, too
-                jobs = executor.map_array(self, [list(texts) for texts in job_overrides], keys, numbers, names, states)
-        except (UncompletedJobError, FailedSubmissionError) as error:
-            said = "; ".join(re.sub("^sbatch: (error: )?", "", line) for line in str(error).strip().splitlines())
-            raise SettingsError(f"sbatch refuses: {said}") from error
-        except RuntimeError as error:  # submitit has looked for srun
-            raise SettingsError("there is no Slurm here: start this where the cluster's jobs are submitted") from error
-        number = jobs[0].job_id.split("_")[0]
-        print(f"Queued {len(jobs)} runs as job {number}, into {folder}.", flush=True)
-        try:
-            for job in jobs:
-                job.wait()
+            with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says stands in the exception, too
+                results = super().launch(job_overrides, initial_job_idx)
+        except RuntimeError as error:
+            raise TrainingError(f"Slurm: {' '.join(str(error).split(chr(10))[:2])}") from error
         except KeyboardInterrupt:
-            print(f"No longer waiting. The runs go on as job {number}; `scancel {number}` ends them.")
-            raise SystemExit(130) from None
-        results = self._results(jobs, [folder / str(n) for n in numbers])
-        print(f"All are done: evaluate with `python -m lib.experiments.waves evaluate {shlex.quote(str(folder))}`")
-        return results
-
-    def _results(self, jobs, folders):
-        end = time.monotonic() + PATIENCE
-        while not all(job.paths.result_pickle.exists() for job in jobs) and time.monotonic() < end:
-            time.sleep(0.5)
-        results, failed = [], []
-        for job, folder in zip(jobs, folders, strict=True):
-            if not job.paths.result_pickle.exists():
-                log = job.paths.stderr
-                failed.append(f"{folder}: job {job.job_id} was cancelled or killed before it was done; log: {log}")
-                continue
-            result = job.results()[0]
-            if isinstance(problem := result.return_value, str):
-                failed.append(problem)
-            results.append(result)
-        if failed:
+            raise KeyboardInterrupt("No longer waiting: the runs go on in the queue; `scancel` ends them") from None
+        if failed := [result.return_value for result in results if result.return_value]:
             raise TrainingError("\n".join(failed))
+        print(f"All are done: evaluate with `python -m lib.experiments.waves evaluate {shlex.quote(folder)}`")
         return results

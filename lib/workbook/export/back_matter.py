@@ -1,7 +1,7 @@
 """What follows the text of a printed notebook: the glossary, and an appendix with the code that is out of sight."""
 
 from lib.workbook import glossary
-from lib.workbook.reading import in_sight, sections
+from lib.workbook.reading import about, in_sight, sections
 
 from .pandoc import raw, raw_inline
 from .template import APPENDIX_SIZE
@@ -10,9 +10,8 @@ from .typeset import verbatim
 
 def glossary_blocks(setter, nb):
     """The entries that the notebook links to, under a heading; [] if there are none."""
-    used = glossary.used(nb) if glossary.links(nb) else []
-    entries = [glossary.entries()[anchor] for anchor in used]
-    texts = [(entry.term, entry.text.replace("](#", "](glossary.md#")) for entry in entries]
+    used = glossary.used(nb)
+    texts = [glossary.entries()[anchor] for anchor in used]
     setter.read((setter.place, "markdown", text) for pair in texts for text in pair)
     blocks = []
     for anchor, (term, text) in zip(used, texts, strict=True):
@@ -42,10 +41,9 @@ def appendix_blocks(setter, nb):
 
 def numbers(cell):
     """The figures and tables that a cell shows: "Figure 3", "Tables 2 and 3", "Figures 1, 2 and 4, Table 1" or ""."""
-    about = [output.get("metadata", {}).get("workbook", {}) for output in cell.get("outputs", [])]
     named = []
     for kind in ("figure", "table"):
-        found = [str(a[kind]) for a in about if kind in a]
+        found = [str(about(output)[kind]) for output in cell.get("outputs", []) if kind in about(output)]
         if found:
             listed = " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
             named.append(f"{kind.title()}{'s' * (len(found) > 1)} {listed}")

@@ -5,7 +5,7 @@ import re
 from nbconvert.filters import strip_ansi
 
 from lib.workbook.notebooks import cell_tags
-from lib.workbook.reading import CONTENTS, in_sight
+from lib.workbook.reading import CONTENTS, about, in_sight
 
 from .formulas import displayed
 from .pandoc import quote, raw
@@ -23,10 +23,9 @@ def texts(cell):
         return [] if CONTENTS in cell_tags(cell) else [("markdown", cell.source)]
     found = []
     for output in cell.get("outputs", []):
-        about = _about(output)
-        if "caption" in about:
-            found.append(("markdown", _caption(about)))
-        if "data" in output and "note" not in about:
+        if "caption" in about(output):
+            found.append(("markdown", _caption(about(output))))
+        if "data" in output and "note" not in about(output):
             found += [(kind, text) for kind, text in [_best(output.data)] if kind in ("markdown", "html")]
     return found
 
@@ -38,13 +37,7 @@ def blocks(setter, cell):
         return [block for _, text in texts(cell) for block in setter.markdown(text)]
     if cell.cell_type != "code":
         return []
-    about = [_about(output) for output in cell.outputs]
-    numbered = {(kind, a[kind]) for a in about for kind in ("figure", "table") if kind in a}
-    shown = [
-        (output, a)
-        for output, a in zip(cell.outputs, about, strict=True)
-        if (a.get("kind", "figure"), a.get("caption_of")) not in numbered
-    ]
+    shown = [(output, about(output)) for output in results(cell)]
     answer = "predict" in cell_tags(cell)
     done = []
     if in_sight(cell):
@@ -64,16 +57,20 @@ def blocks(setter, cell):
     return done
 
 
-def _about(output):
-    return output.get("metadata", {}).get("workbook", {})
+def results(cell):
+    """The outputs of a cell without the captions, which stand at their figures and tables."""
+    noted = [about(output) for output in cell.outputs]
+    numbered = {(kind, a[kind]) for a in noted for kind in ("figure", "table") if kind in a}
+    pairs = zip(cell.outputs, noted, strict=True)
+    return [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
 
 
 def _answer(wanted):
     return [raw("#answer-label")] * wanted
 
 
-def _is_picture(output, about):
-    return "data" in output and not {"note", "figure", "table"} & {*about} and _best(output.data)[0] in PICTURES
+def _is_picture(output, noted):
+    return "data" in output and not {"note", "figure", "table"} & {*noted} and _best(output.data)[0] in PICTURES
 
 
 def _best(data):
@@ -90,29 +87,29 @@ def _best(data):
     return "text", data.get("text/plain", "")
 
 
-def _caption(about):
-    return about.get("caption", "") + (f" *({FILM})*" if about.get("film") else "")
+def _caption(noted):
+    return noted.get("caption", "") + (f" *({FILM})*" if noted.get("film") else "")
 
 
-def _numbered(setter, output, about, answer):
-    kind = "figure" if "figure" in about else "table"
-    label, flag = quote(f"{kind.title()} {about[kind]}."), ", answer: true" if answer else ""
-    caption = setter.markdown(_caption(about))
+def _numbered(setter, output, noted, answer):
+    kind = "figure" if "figure" in noted else "table"
+    label, flag = quote(f"{kind.title()} {noted[kind]}."), ", answer: true" if answer else ""
+    caption = setter.markdown(_caption(noted))
     return [raw(f"#numbered-{kind}({label}, ["), *_data(setter, output), raw("], ["), *caption, raw(f"]{flag})")]
 
 
-def _output(setter, output, about):
+def _output(setter, output, noted):
     if output.output_type == "stream":
         return [verbatim("warning" if output.name == "stderr" else "output", strip_ansi(output.text))]
     if output.output_type == "error":
         return [verbatim("error", strip_ansi("\n".join(output.traceback) or f"{output.ename}: {output.evalue}"))]
-    if "note" in about:
-        return [raw(f"#note({quote(about['note'])})")]
+    if "note" in noted:
+        return [raw(f"#note({quote(noted['note'])})")]
     body = _data(setter, output)
-    if "source" in about and len(body) > 1:  # where the listing stands in the library, then the listing
+    if "source" in noted and len(body) > 1:  # where the listing stands in the library, then the listing
         *title, listing = body
         return [raw("#listing-title["), *title, raw("]"), listing]
-    return body + ([raw(f"#note({quote(f'({FILM})')})")] if about.get("film") else [])
+    return body + ([raw(f"#note({quote(f'({FILM})')})")] if noted.get("film") else [])
 
 
 def _data(setter, output):

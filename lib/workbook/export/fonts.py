@@ -3,9 +3,8 @@
 import io
 import re
 import shutil
+import sys
 import unicodedata
-import warnings
-from functools import cache
 from pathlib import Path
 
 import typst
@@ -14,8 +13,8 @@ from pypdf import PdfReader
 from .pandoc import quote
 from .template import FAMILIES, fonts
 
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}  # kinds of characters without a shape of their own, or for own use
 NAMED = 20  # characters in a message
+BOXES = re.compile("LastResort")  # a font of ours that has a box for every character
 OWN = re.compile("Libertinus|DejaVu|NewCM|LastResort")
 PAGE = f"#set page(width: 1in, height: 1in)\n#set text(font: {FAMILIES})\n"
 
@@ -24,50 +23,40 @@ def compiled(main, source, folder, name):
     """The PDF of a document of Typst whose code is `source` and lies in the file `main`.
 
     Where all characters are in the fonts that come with the workbook, these alone are used, and the PDF is the same
-    on every machine. Else those of this machine help; what they lack as well is named in a warning.
+    on every machine. Else those of this machine help; what they lack as well is named on standard error.
     """
-
-    def run(file, **options):
-        return typst.compile(str(file), root=str(folder), **options)
-
     ours = {"font_paths": fonts(), "ignore_system_fonts": True}
-    doubtful = sorted(char for char in {*source} - _common() if unicodedata.category(char) not in UNSEEN)
-    lacking = _without_font(doubtful, run, folder, ours, "LastResort")
-    if not lacking:
-        return run(main, **ours)
+    pdf = typst.compile(str(main), root=str(folder), **ours)
+    if not any(_pages_with(BOXES, pdf)):
+        return pdf
     own = Path(folder, "fonts")
     own.mkdir(exist_ok=True)
-    for font in Path(fonts()[0]).glob("DejaVu*.ttf"):  # without the font that has a box for every character
+    for font in Path(fonts()[0]).glob("DejaVu*.ttf"):
         shutil.copy(font, own)
     all_fonts = {"font_paths": [str(own)], "ignore_system_fonts": False}
-    pdf = run(main, **all_fonts)
-    if boxes := _without_font(lacking, run, folder, all_fonts, OWN.pattern):
+    seen = sorted(char for char in {*source} if char > "~" and unicodedata.category(char)[0] not in "CZ")
+    if boxes := _set_in(OWN, _set_in(BOXES, seen, folder, ours), folder, all_fonts):
         shown = " ".join(boxes[:NAMED]) + (" …" if len(boxes) > NAMED else "")
-        warnings.warn(
+        print(
             f"{name}: no font of this machine has {shown}; the PDF shows boxes for them. Install a font that has them, "
             "such as Noto (fonts-noto-cjk, fonts-noto-color-emoji), or export the notebook as HTML",
-            stacklevel=2,
+            file=sys.stderr,
         )
-    return pdf
+    return typst.compile(str(main), root=str(folder), **all_fonts)
 
 
-@cache
-def _common():
-    """The characters of DejaVu, which is in every PDF."""
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(chr(code) for code in FT2Font(str(Path(fonts()[0], "DejaVuSans.ttf"))).get_charmap())
-
-
-def _without_font(chars, run, folder, options, names):
+def _set_in(names, chars, folder, options):
     """Those of the characters that Typst takes from a font with one of these names."""
     if not chars:
         return []
     file = Path(folder, "characters.typ")
     file.write_text(PAGE + "\n#pagebreak()\n".join(f"#{quote(char)}" for char in chars), "utf-8")
-    found = []
-    for char, page in zip(chars, PdfReader(io.BytesIO(run(file, **options))).pages, strict=True):
+    found = _pages_with(names, typst.compile(str(file), root=str(folder), **options))
+    return [char for char, here in zip(chars, found, strict=True) if here]
+
+
+def _pages_with(names, pdf):
+    """For every page, whether it has text in a font with one of these names."""
+    for page in PdfReader(io.BytesIO(pdf)).pages:
         used = page.get("/Resources", {}).get("/Font", {}).values()
-        if any(re.search(names, str(font.get_object().get("/BaseFont"))) for font in used):
-            found.append(char)
-    return found
+        yield any(names.search(str(font.get_object().get("/BaseFont"))) for font in used)

@@ -71,15 +71,15 @@ class Formulas:
         if not self.all:
             return []
         formulas = self.expanded(fail)
-        blocks = [block for tex, _, display, _ in formulas for block in (_paragraph(tex, display), raw("// formula"))]
-        codes = [code.strip() for code in pandoc(document(blocks), "json", "typst")[0].split("// formula")[:-1]]
-        for i, ((tex, _, display, place), code) in enumerate(zip(formulas, codes, strict=True)):
+        blocks = [paragraph(tex, display, prepare) for tex, _, display, _ in formulas]
+        divided = [part for block in blocks for part in (block, raw("// formula"))]
+        codes = [code.strip() for code in pandoc(document(divided), "json", "typst")[0].split("// formula")[:-1]]
+        for i, ((tex, _, _, place), code) in enumerate(zip(formulas, codes, strict=True)):
             if not tex:  # it defines a macro and shows nothing
                 codes[i] = ""
                 continue
             if code.startswith("\\$"):  # pandoc gives the TeX back where it does not understand it
-                _, warning = pandoc(document([_paragraph(tex, display)]), "json", "typst")
-                fail(refusal(tex, warning), place)
+                fail(refusal(tex, pandoc(document([blocks[i]]), "json", "typst")[1]), place)
             tag, code = split_tag(tex)[1], repair(code, tex)
             codes[i] = f"#tagged({quote(tag)})[{code}]" if tag else code
         return codes
@@ -117,9 +117,10 @@ def _cannot(tex, why):
     return f"the formula ${' '.join(tex.split())}$ cannot be printed: {why}"
 
 
-def _paragraph(tex, display):
+def paragraph(tex, display, change):
+    """A formula, after `change`, as a paragraph of pandoc's tree."""
     kind = {"t": "DisplayMath" if display else "InlineMath"}
-    return {"t": "Para", "c": [{"t": "Math", "c": [kind, prepare(split_tag(tex)[0])]}]}
+    return {"t": "Para", "c": [{"t": "Math", "c": [kind, change(split_tag(tex)[0])]}]}
 
 
 def split_tag(tex):

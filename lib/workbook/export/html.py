@@ -11,6 +11,7 @@ from traitlets import default
 from lib.workbook import contents, glossary, reading
 
 from .back_matter import numbers
+from .cells import results
 from .formulas import displayed
 from .page import Page
 from .static_outputs import StaticOutputs
@@ -55,7 +56,7 @@ class HTMLReport(HTMLExporter):
             about.get("name") or "notebook",
             about.get("path") or ".",
             [(section.title, section.cell + 1) for section in reading.sections(nb)],
-            _terms(nb),
+            glossary.used(nb),
         )
         filters = {
             "inline": page.inline,
@@ -99,33 +100,13 @@ def _report(nb, page):
         "facts": run_facts(about),
         "reading": contents.summary(nb) if minutes else "",
         "contents": entries,
-        "glossary": [_entry(anchor) for anchor in _terms(nb)],
+        "glossary": [{"anchor": anchor, **glossary.entries()[anchor]._asdict()} for anchor in glossary.used(nb)],
         "code_colours": HtmlFormatter(style=CODE_COLOURS).get_style_defs(".highlight"),
     }
 
 
-def _terms(nb):
-    return glossary.used(nb) if glossary.links(nb) else []
-
-
-def _entry(anchor):
-    """An entry of the glossary; the links in it to other entries are written as those of a notebook."""
-    term, text = glossary.entries()[anchor]
-    return {"anchor": anchor, "term": term, "text": text.replace("](#", "](glossary.md#")}
-
-
-def results(cell):
-    """The outputs of a cell without the captions, which stand at their figures and tables."""
-    about = [output.get("metadata", {}).get("workbook", {}) for output in cell.outputs]
-    numbered = {(kind, one[kind]) for one in about for kind in ("figure", "table") if kind in one}
-    pairs = zip(cell.outputs, about, strict=True)
-    return [output for output, one in pairs if (one.get("kind", "figure"), one.get("caption_of")) not in numbered]
-
-
-def export_html(nb_or_path, out_path):
-    """Write a notebook (a path or a notebook in memory) as a self-contained web page and return the path.
-
-    The file appears as a whole or, after an `ExportError`, not at all; see `HTMLReport`. Pictures named in the text are
-    looked for beside the notebook, for a notebook in memory in the working directory.
+def export_html(nb_or_path, out_path, folder=None):
+    """Write a notebook (a path or a notebook in memory) as a self-contained web page and return the path; see
+    `HTMLReport`. Whole files and pictures: as with `export_pdf`.
     """
-    return write(HTMLReport(), nb_or_path, out_path)
+    return write(HTMLReport(), nb_or_path, out_path, folder)

@@ -4,11 +4,13 @@ import re
 from typing import NamedTuple
 
 DEFINITION = re.compile(
-    r"\\(?:(?P<kind>(?:new|renew|provide)command|DeclareMathOperator)(?P<star>\*?)|[gex]?def|let)(?![a-zA-Z])"
+    r"""\\(?P<kind>(?:new|renew|provide)command|DeclareMathOperator|[gex]?def|let)(?![a-zA-Z])(?P<star>\*?)
+        \s*+\{?\s*+(?P<name>\\(?:[a-zA-Z]+|.))\s*+\}?\s*+
+        (?:\[(?P<count>\d)\]\s*+(?:\[(?P<first>[^\]]*)\])?|(?P<places>(?:\#\d)+)|=)?\s*+""",
+    re.X,
 )
-PARAMETERS = re.compile(r"\s*((?:#\d)*)\s*(?=\{)")
 OPTIONAL = re.compile(r"\s*\[([^\]]*)\]")
-NAME = re.compile(r"\s*(\\(?:[a-zA-Z]+|.))")
+NAME = re.compile(r"(\\(?:[a-zA-Z]+|.))")
 MOST = 2000, 50_000  # replacements in a formula, and characters of it
 
 
@@ -44,30 +46,15 @@ def _without_definitions(tex, known):
     """The formula without its definitions, which go into `known`; one that nobody understands stays."""
     at = 0
     while found := DEFINITION.search(tex, at):
-        at = found.end()
-        name, end = _group(tex, at)
-        name = name.strip()
-        count, first = 0, None
-        if not re.fullmatch(NAME, name):
+        kind, name, at = found["kind"], found["name"], found.end()
+        if kind.endswith("def") and tex[at : at + 1] != "{":
             continue
-        if found["kind"] and found["kind"] != "DeclareMathOperator":
-            if option := OPTIONAL.match(tex, end):
-                count, end = int(option[1]) if option[1].strip().isdecimal() else 0, option.end()
-            if option := OPTIONAL.match(tex, end):
-                first, end = option[1], option.end()
-        elif found[0] == r"\let":
-            end = re.compile(r"\s*=?").match(tex, end).end()
-        elif not found["kind"]:
-            if not (parameters := PARAMETERS.match(tex, end)):
-                continue
-            count, end = len(parameters[1]) // 2, parameters.end()
-        body, end = _group(tex, end)
-        if found["kind"] == "DeclareMathOperator":
+        body, end = _group(tex, at)
+        if kind == "DeclareMathOperator":
             body = rf"\operatorname{found['star']}{{{body}}}"
-        if found[0] == r"\let" and body in known:
-            known[name] = known[body]
-        elif not (found["kind"] == "providecommand" and name in known):
-            known[name] = Macro(count, first, body)
+        macro = Macro(int(found["count"] or len(found["places"] or "") // 2), found["first"], body)
+        if not (kind == "providecommand" and name in known):
+            known[name] = known.get(body, macro) if kind == "let" else macro
         tex, at = tex[: found.start()] + tex[end:], found.start()
     return tex.strip()
 

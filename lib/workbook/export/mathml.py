@@ -4,7 +4,7 @@ import html
 
 from bs4 import BeautifulSoup
 
-from .formulas import refusal, released, rules, simplified, split_tag
+from .formulas import paragraph, refusal, released, rules, simplified, split_tag
 from .pandoc import document, pandoc
 
 APPLIED = "\u2061"  # the sign after the name of a function
@@ -18,7 +18,7 @@ def mathml(formulas, fail):
     if not formulas.all:
         return []
     expanded = formulas.expanded(fail)
-    blocks = [_paragraph(tex, display) for tex, _, display, _ in expanded]
+    blocks = [paragraph(tex, display, simplified) for tex, _, display, _ in expanded]
     soup = BeautifulSoup(pandoc(document(blocks), "json", "html", "--mathml")[0], "html.parser")
     done = []
     for i, ((tex, _, display, cell), found) in enumerate(zip(expanded, soup.find_all("p"), strict=True)):
@@ -38,11 +38,6 @@ def mathml(formulas, fail):
         code = released(str(found.math), html.escape)
         done.append(f'<span class="formula">{code}{tag}</span>' if display else code)
     return done
-
-
-def _paragraph(tex, display):
-    kind = {"t": "DisplayMath" if display else "InlineMath"}
-    return {"t": "Para", "c": [{"t": "Math", "c": [kind, simplified(split_tag(tex)[0])]}]}
 
 
 def _space_functions(math, soup):

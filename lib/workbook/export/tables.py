@@ -80,8 +80,16 @@ def _parts(columns):
 
 def _needed(column):
     """The width, in units of the size, below which a column would run into the next one."""
-    words = max([_length(p) for _, text in column for word in text.split() for p in pieces(word)], default=1)
-    return _width(max(words, min(LINE, max([_length(text) for head, text in column if not head], default=0))))
+    return _width(max(_longest_word(column), min(LINE, _longest_text(column))))
+
+
+def _longest_word(column):
+    return max([_length(piece) for _, text in column for word in text.split() for piece in pieces(word)], default=1)
+
+
+def _longest_text(column):
+    """Below the head, which may be wrapped."""
+    return max([_length(text) for head, text in column if not head], default=0)
 
 
 def _row_end(y, rows):
@@ -119,10 +127,7 @@ def _measures(columns):
     At this size numbers stay whole and texts wrap at 26 characters or more. In a table that is wider than the page the
     columns with longer texts share the room that the others leave.
     """
-    words = [
-        max([_length(p) for _, text in c for word in text.split() for p in pieces(word)], default=1) for c in columns
-    ]
-    longest = [max([_length(text) for head, text in column if not head], default=0) for column in columns]
+    words, longest = [[*map(measure, columns)] for measure in (_longest_word, _longest_text)]
     natural = sum(_width(max([_length(text) for _, text in column], default=1)) for column in columns)
     needed = sum(map(_needed, columns))
     size = round(min(8.8, TEXT_WIDTH / min(natural, needed)) - 0.05, 1)

@@ -115,10 +115,8 @@ class Typesetter:
     def _tree(self, page, place):
         try:
             return pandoc_each([page], "html+task_lists", "json")[0]
-        except ExportError as error:
-            self.fail(error, place)
-        except RecursionError:
-            self.fail(NESTED, place)
+        except (ExportError, RecursionError) as error:
+            self.fail(NESTED if isinstance(error, RecursionError) else error, place)
 
     def markdown(self, text):
         return self._blocks("markdown", text)

@@ -123,10 +123,10 @@ def _written(setter, source, folder):
     return main
 
 
-def export_pdf(nb_or_path, out_path):
+def export_pdf(nb_or_path, out_path, folder=None):
     """Write a notebook (a path or a notebook in memory) as a PDF and return the path; see `TypstPDFExporter`.
 
-    The file appears as a whole or, after an `ExportError`, not at all. Pictures named in the text are looked for beside
-    the notebook, for a notebook in memory in the working directory.
+    The file appears as a whole or, after an `ExportError`, not at all. Pictures named in the text are looked for in
+    `folder`, by default beside the notebook, for a notebook in memory in the working directory.
     """
-    return write(TypstPDFExporter(), nb_or_path, out_path)
+    return write(TypstPDFExporter(), nb_or_path, out_path, folder)

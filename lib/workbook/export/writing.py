@@ -6,19 +6,17 @@ from pathlib import Path
 import nbformat
 
 
-def write(exporter, nb_or_path, out_path):
+def write(exporter, nb_or_path, out_path, folder=None):
     """Export a notebook (a path or a notebook in memory) with an nbconvert exporter and return the path of the file.
 
-    A failing export leaves an older file as it is. What a notebook's text names (pictures) is looked for beside the
-    notebook, for a notebook in memory in the working directory.
+    A failing export leaves an older file as it is. What a notebook's text names (pictures) is looked for in `folder`,
+    by default beside the notebook, for a notebook in memory in the working directory.
     """
-    out = Path(out_path)
+    nb, path, out = nb_or_path, Path(Path(out_path).name), Path(out_path)
     if isinstance(nb_or_path, (str, os.PathLike)):
-        path = Path(nb_or_path)
-        nb, resources = nbformat.read(path, as_version=4), {"metadata": {"name": path.stem, "path": str(path.parent)}}
-    else:
-        nb, resources = nb_or_path, {"metadata": {"name": out.stem, "path": "."}}
-    body, _ = exporter.from_notebook_node(nb, resources=resources)
+        nb, path = nbformat.read(nb_or_path, as_version=4), Path(nb_or_path)
+    about = {"name": path.stem, "path": str(folder or path.parent)}
+    body, _ = exporter.from_notebook_node(nb, resources={"metadata": about})
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:

@@ -245,7 +245,8 @@ def _answer_cells(code, which):
 def _write_edition(folder, paths, released):
     """Everything that a student needs, in `edition/`."""
     edition = folder / "edition"
-    names = [*archive.FILES, archive.FEEDBACK, *archive.own_files(), *archive.own_data()]
+    names = [*archive.FILES, *archive.own_files(), *archive.own_data()]
+    names += [f"notebooks/{name}" for name in archive.BESIDE]
     names = [name for name in names if not name.startswith(LEFT_OUT)]
     for name in names:
         _copy(ROOT / name, edition / name)

@@ -1,13 +1,11 @@
 """The archive that is handed in: what goes into it, and the file itself."""
 
-import ast
-import contextlib
 import datetime
 import io
 import os
 import re
-import subprocess
 import zipfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import nbformat
@@ -21,12 +19,11 @@ FEEDBACK = "feedback.md"
 DATA = "data/README.md"  # lists the workbook's own data
 FILES = (FEEDBACK, "README.md", "Makefile", "pyproject.toml", "requirements.txt", "environment.yml", DATA)
 FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
-FOLDERS = ("lib", "tests", "cluster", "docs", "notebooks")
-# What in these folders is the workbook's own, where no git can tell.
-PATTERNS = ("lib/**/*.py", "lib/experiments/config/**/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/**/*.json")
-PATTERNS += ("tests/**/*.py", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
-PATTERNS += ("docs/*.md", "docs/*.py", "docs/*.svg", "docs/picture.png", "notebooks/glossary.md")
-PATTERNS += ("notebooks/profiles/*.yaml", "lib/workbook/student/*.md")
+# What else is the workbook's own; * stands for folders, too.
+OWN = ("lib/*.py", "lib/experiments/config/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/*.json", "tests/*.py")
+OWN += ("lib/workbook/export/templates/*", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
+OWN += ("docs/*.md", "docs/architecture.svg", "docs/picture.png", "docs/*.py", "lib/workbook/student/*.md")
+BESIDE = ("glossary.md", "profiles/gpu.yaml", "profiles/smoke.yaml")  # the notebooks
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}
 
@@ -49,31 +46,20 @@ def contents(reports, notebooks_folder, used):
     the data behind results in `checkpoints/local/`, nor whatever else lies in the folders.
     """
     texts = "\n".join(cell.source for report in reports for cell in report.nb.cells if cell.cell_type == "markdown")
-    code, notebooks = {name: ROOT / name for name in FILES if name != FEEDBACK}, {}
-    for name in own_files():
-        folder, _, rest = name.partition("/")
-        if folder != "notebooks":
-            code[name] = ROOT / name
-        elif not rest.endswith(".ipynb") and (notebooks_folder / rest).is_file():
-            notebooks[name] = notebooks_folder / rest
-    for name, path in _files(notebooks_folder):
-        if path.suffix.lower() in PICTURES and name in texts:
-            notebooks[f"notebooks/{name}"] = path
-    cells = [cell for report in reports for cell in report.nb.cells if cell.cell_type == "code"]
-    sources = [(cell.source, notebooks_folder) for cell in cells]
-    sources += [(path.read_text("utf-8", "replace"), path.parent) for path in code.values() if path.suffix == ".py"]
-    for path in imported(sources, notebooks_folder):
-        if path.is_relative_to(notebooks_folder):
-            notebooks[f"notebooks/{path.relative_to(notebooks_folder).as_posix()}"] = path
-        else:
-            code[path.relative_to(ROOT).as_posix()] = path
+    source = "\n".join(cell.source for report in reports for cell in report.nb.cells if cell.cell_type == "code")
+    code = {name: ROOT / name for name in FILES if name != FEEDBACK} | own_files()
+    notebooks = {
+        f"notebooks/{name}": path
+        for name, path in _files(notebooks_folder)
+        if name in BESIDE or path.suffix.lower() in PICTURES and name in texts
+    }
+    notebooks |= {f"notebooks/{name}": path for name, path in imported(source, notebooks_folder).items()}
     shipped, local = {}, {}
     numbers = tuple(f"{report.number}_" for report in reports)
     for name, path in _files(checkpoints_folder()):
         if path.suffix in STORED and (name in used or name.startswith(numbers)):
             (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path
-    everything = "\n".join(cell.source for report in reports for cell in report.nb.cells)
-    data = {name: ROOT / name for name in own_data() if _names(everything, name)}
+    data = {name: ROOT / name for name in own_data() if _names(f"{texts}\n{source}", name)}
     kinds = {
         "notebooks": notebooks,
         "checkpoints that ship": shipped,
@@ -88,48 +74,23 @@ def contents(reports, notebooks_folder, used):
 
 
 def own_files():
-    """Names of the workbook's own files in FOLDERS: those that git tracks or, in no clone, those like PATTERNS."""
-    names = []
-    if (ROOT / ".git").exists():
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git, or it does not trust the folder
-            command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", *FOLDERS]
-            listed = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
-            names = os.fsdecode(listed).split("\0")[:-1]
-    names = names or [path.relative_to(ROOT).as_posix() for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
-    return [name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
+    """The workbook's own code: {name: path}."""
+    files = {f"{top}/{name}": path for top in ("lib", "tests", "cluster", "docs") for name, path in _files(ROOT / top)}
+    return {name: path for name, path in files.items() if any(fnmatchcase(name, pattern) for pattern in OWN)}
 
 
-def imported(sources, folder):
-    """Python files in the folder of the notebooks, or in the workbook's, that code imports, also through others.
+def imported(source, folder):
+    """Python files in a folder that code imports, also through one another: {name: path}.
 
-    Args:
-        sources: pairs of a piece of code and the folder that it lies in; what is no Python is passed over.
+    A file counts if its name, or that of a folder around it, stands in a line that begins with `import` or `from`.
     """
-    found, tried, waiting = [], set(), [*sources]
-    while waiting:
-        source, here = waiting.pop()
-        for level, parts in _imports(source):
-            places = [here, *here.parents][level - 1 : level] if level else [folder, ROOT]
-            stems = {place.joinpath(*parts[:end]) for place in places for end in range(len(parts) + 1)} - tried
-            tried |= stems
-            for path in [path for stem in stems for path in (stem.parent / f"{stem.name}.py", stem / "__init__.py")]:
-                within = path.is_relative_to(folder) or path.is_relative_to(ROOT)
-                if within and path.is_file() and not path.is_symlink():
-                    found.append(path)
-                    waiting.append((path.read_text("utf-8", "replace"), path.parent))
+    waiting, found = {name: path for name, path in _files(folder) if path.suffix == ".py"}, {}
+    while source:
+        words = {*re.findall(r"\w+", " ".join(re.findall(r"(?m)^\s*(?:import|from)\b(.*)", source)))}
+        named = [name for name in waiting if words & {*name.removesuffix(".py").split("/")}]
+        found |= {name: waiting.pop(name) for name in named}
+        source = "\n".join(path.read_text("utf-8", "replace") for path in map(found.get, named))
     return found
-
-
-def _imports(source):
-    """What a piece of code imports: (dots before it, parts of its name). Commands of IPython are passed over."""
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", source))):
-            if isinstance(node, ast.Import):
-                yield from ((0, alias.name.split(".")) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                before = node.module.split(".") if node.module else []
-                yield from ((node.level, [*before, alias.name]) for alias in node.names)
 
 
 def own_data():

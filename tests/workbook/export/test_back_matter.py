@@ -77,7 +77,9 @@ def test_answers_are_labelled_once():
 @pytest.fixture
 def entries(monkeypatch):
     found = {
-        "cell-state": glossary.Entry("cell state", "What an *LSTM* keeps, $c_t$; see [gate](#gate) and [far](#far)."),
+        "cell-state": glossary.Entry(
+            "cell state", "What an *LSTM* keeps, $c_t$; see [gate](glossary.md#gate) and [far](glossary.md#far)."
+        ),
         "gate": glossary.Entry("gate", "A factor in (0, 1)."),
         "far": glossary.Entry("far", "Not used."),
     }

@@ -245,8 +245,8 @@ def test_links_within_and_between_notebooks():
 
 def test_the_glossary_explains_the_terms_that_are_used(monkeypatch):
     entries = {
-        "forget-gate": glossary.Entry("forget gate", "The gate $f$, no [other](#other)."),
-        "Adam": glossary.Entry("Adam", "An optimiser, beside the [gate](#forget-gate)."),
+        "forget-gate": glossary.Entry("forget gate", "The gate $f$, no [other](glossary.md#other)."),
+        "Adam": glossary.Entry("Adam", "An optimiser, beside the [gate](glossary.md#forget-gate)."),
         "other": glossary.Entry("other", "Unused."),
     }
     monkeypatch.setattr(glossary, "entries", lambda: entries)

@@ -1,5 +1,7 @@
 """Macros: known from the first cell to the last, on paper and in the page."""
 
+import time
+
 import pytest
 from pieces import markdown, source
 from test_html import page
@@ -43,3 +45,12 @@ def test_macros_without_end_are_refused(tex):
     for export in (source, page):
         with pytest.raises(ExportError, match="cell 2: .*without end"):
             export(markdown("# T"), markdown(f"${tex}$"))
+
+
+@pytest.mark.parametrize(
+    "tex", [r"\def\x" + " " * 50_000 + "y", r"\newcommand{\x}[1]" + " " * 50_000, "\\def\\x" * 5000]
+)
+def test_endless_formulas_take_no_time(tex):
+    start = time.process_time()
+    expanded([tex], pytest.fail)
+    assert time.process_time() - start < 2

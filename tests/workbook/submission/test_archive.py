@@ -66,7 +66,7 @@ def test_what_is_packed_and_what_is_not(stores):
     (notebooks / "part").mkdir()
     (notebooks / "part" / "inner.py").write_text("from ..part import other\nvalue = 1")
     (notebooks / "part" / "other.py").write_text("import link")
-    handed_in = report("02", "%matplotlib inline\nimport helper as h, torch", "def unfinished(")
+    handed_in = report("02", "%matplotlib inline\nimport helper as h, torch", "def unfinished(passwords")
     handed_in.nb.cells.append(new_markdown_cell("![A picture](shown.png)"))
     used = {"03_other/used.json", "local/02_name/model/1.safetensors", "../outside.json"}
     kinds = archive.contents([handed_in], notebooks, used)
@@ -101,38 +101,25 @@ def own_workbook(root, files):
     return root
 
 
-STRAY = ("lib/id_rsa", "lib/token.json", "cluster/.env", "docs/diary.txt", "tests/key.pem", "notebooks/notes.md")
-OURS = ("lib/models/model.py", "lib/experiments/config/data/fast.yaml", "cluster/Dockerfile", "notebooks/glossary.md")
-
-
-def test_only_what_git_tracks_is_the_workbooks_own(tmp_path, monkeypatch):
-    root = own_workbook(tmp_path, [*STRAY, *OURS, "lib/tried.py", "lib/mine.py", "lib/part/__init__.py"])
-    (root / "lib" / "mine.py").write_text("from .part import thing")
-    for command in (["init", "-q"], ["add", *OURS, *archive.FILES]):
-        subprocess.run(["git", "-C", root, *command], check=True)
+def test_files_that_only_lie_there_are_not_packed(tmp_path, monkeypatch):
+    own = {"lib/models/model.py", "lib/mine.py", "lib/experiments/config/data/fast.yaml", "cluster/Dockerfile"}
+    stray = {"lib/id_rsa", "lib/token.json", "cluster/.env", "docs/diary.txt", "docs/diary.md", "tests/key.pem"}
+    stray |= {"notebooks/notes.md", "notebooks/profiles/mine.yaml", "lib/.hidden/x.py", "lib/__pycache__/x.py"}
+    root = own_workbook(tmp_path, own | stray | {"notebooks/glossary.md"})
     monkeypatch.setattr(archive, "ROOT", root)
-    assert set(archive.own_files()) == {*OURS}
     kinds = archive.contents([report("02", "from lib import mine")], root / "notebooks", set())
-    assert set(kinds["code"]) == {*OURS, *archive.FILES, "lib/mine.py", "lib/part/__init__.py"} - {
-        "notebooks/glossary.md",
-        "feedback.md",
-    }
+    assert set(kinds["code"]) == own | {*archive.FILES} - {"feedback.md"}
     assert set(kinds["notebooks"]) == {"notebooks/02_name.ipynb", "notebooks/glossary.md"}
 
 
-def test_without_git_it_is_what_looks_like_it(tmp_path, monkeypatch):
-    root = own_workbook(tmp_path, [*STRAY, *OURS])
-    monkeypatch.setattr(archive, "ROOT", root)
-    assert set(archive.own_files()) == {*OURS}
-    (root / ".git").write_text("of a clone that git does not know")
-    assert set(archive.own_files()) == {*OURS}
-
-
-def test_nothing_of_the_workbook_is_missing_without_git(monkeypatch):
-    ours = {name for name in archive.own_files() if not name.endswith(".ipynb")}
-    monkeypatch.setattr(archive.subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("git")))
-    missing = ours - {*archive.own_files()}
-    assert not missing, f"archive.PATTERNS describes none of {missing}"
+def test_everything_that_the_workbook_consists_of_is_packed():
+    command = ["git", "-C", ROOT, "ls-files", "lib", "tests", "cluster", "docs", "notebooks"]
+    listed = subprocess.run(command, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+    packed = {*archive.own_files(), *(f"notebooks/{name}" for name in archive.BESIDE)}
+    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file() and not name.endswith(".ipynb")}
+    assert tracked <= packed
 
 
 def test_the_workbooks_own_data_are_packed_with_the_notebooks_that_name_them(stores, tmp_path, monkeypatch):
