@@ -22,7 +22,8 @@ FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
 # What else is the workbook's own; * stands for folders, too.
 OWN = ("lib/*.py", "lib/experiments/config/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/*.json", "tests/*.py")
 OWN += ("lib/workbook/export/templates/*", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
-OWN += ("docs/*.md", "docs/architecture.svg", "docs/picture.png", "docs/*.py", "lib/workbook/student/*.md")
+OWN += ("docs/architecture.*", "docs/notebooks.md", "docs/teaching.md", "docs/picture.png", "docs/*.py")
+OWN += ("lib/workbook/student/edition.md",)
 BESIDE = ("glossary.md", "profiles/gpu.yaml", "profiles/smoke.yaml")  # the notebooks
 PICTURES = {".png", ".jpg", ".jpeg", ".svg", ".gif"}
 STORED = {".safetensors", ".json"}

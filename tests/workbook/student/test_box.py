@@ -113,7 +113,8 @@ HOSTILE = {  # what a cell does beside the honest classes: (code, whether their 
     ),
     "reads the solutions": (
         "import glob, inspect, os, lib.models\nassert 'NotImplementedError' in inspect.getsource(lib.models.LSTMCell)\n"
-        "assert not [*glob.glob('/*.zip'), *glob.glob('/edition/**/*.zip', recursive=True)]\nassert not os.path.exists(ROOT)",
+        "assert not [*glob.glob('/*.zip'), *glob.glob('/edition/**/*.zip', recursive=True)]\n"
+        "assert not os.path.exists(ROOT)",
         True,
     ),
     "opens a socket": (
