@@ -78,9 +78,3 @@ def every_sequence(length, positions=None):
     position = _checked(positions, length).repeat_interleave(REQUEST - 1)
     token = torch.arange(1, REQUEST).repeat(len(position) // (REQUEST - 1))
     return _one_hot(token, position, length), token, position
-
-
-def with_blank_prefix(x, blanks):
-    """Put `blanks` empty tokens in front of every one-hot sequence: (N, T, 5) -> (N, blanks + T, 5)."""
-    empty = F.one_hot(torch.full((len(x), blanks), EMPTY, device=x.device), NUM_SYMBOLS).to(x.dtype)
-    return torch.cat([empty, x], dim=1)

@@ -5,8 +5,10 @@ from lib.models.convlstm import ConvLSTM, ConvLSTMCell
 from lib.models.convolutional import TCN, CausalTCN, Conv1d, PooledTCN
 from lib.models.diffusion import NoisePredictor
 from lib.models.forecasting import NextFrame, NoNetwork, Stencil
+from lib.models.fused_lstm import FusedLSTM
 from lib.models.gan import GAN, Discriminator, Generator
 from lib.models.initialisation import chrono_bias, initialise
+from lib.models.lru import LRU, LRULayer
 from lib.models.padding import PaddedConv2d, pad
 from lib.models.recurrent import LSTM, RNN, LSTMCell, RNNCell
 from lib.models.scan import MinGRU, linear_scan
@@ -18,6 +20,7 @@ from lib.models.vit import AttentionBlock, PatchEmbedding, PredictiveViT, SelfAt
 
 __all__ = [
     "GAN",
+    "LRU",
     "LSTM",
     "RNN",
     "TCN",
@@ -34,7 +37,9 @@ __all__ = [
     "ConvVAE",
     "Discriminator",
     "FactorClassifier",
+    "FusedLSTM",
     "Generator",
+    "LRULayer",
     "LSTMCell",
     "MinGRU",
     "NextFrame",

@@ -1,6 +1,7 @@
 """What there is: the notebooks, their titles and parameters, and the profiles that set these."""
 
 import json
+import logging
 import os
 import re
 import warnings
@@ -36,6 +37,7 @@ def read(path):
     Raises:
         UsageError: there is none, it cannot be read, or it is none.
     """
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # nbformat logs there what is raised below
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cells without ids get some

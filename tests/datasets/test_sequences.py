@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.datasets.memory import EMPTY, REQUEST, every_sequence, memory_positions, memory_sequences, with_blank_prefix
+from lib.datasets.memory import EMPTY, REQUEST, every_sequence, memory_positions, memory_sequences
 from lib.datasets.palindromes import PalindromeDataset, generate_palindrome, num_palindromes
 
 LENGTHS = [2, 3, 4, 5, 10, 21]
@@ -150,15 +150,6 @@ def test_the_halves_share_no_place_and_miss_none(length):
 def test_one_seed_gives_one_set_of_sequences():
     (a, *_), (b, *_), (c, *_) = (memory_sequences(9, 30, generator=generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(a, b) and not torch.equal(a, c)
-
-
-@pytest.mark.parametrize("blanks", [0, 1, 20])
-def test_blanks_in_front_move_the_sequence(blanks):
-    x, *_ = memory_sequences(6, 8, generator=generator())
-    longer = with_blank_prefix(x, blanks)
-    assert longer.shape == (6, 8 + blanks, 5) and longer.dtype == x.dtype
-    assert torch.equal(longer[:, blanks:], x) and (longer[:, :blanks].argmax(2) == EMPTY).all()
-    assert (longer.sum(2) == 1).all()
 
 
 @pytest.mark.parametrize("length", [2, 0, -1])

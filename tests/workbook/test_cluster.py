@@ -25,7 +25,8 @@ WAIT = 240  # seconds, for what takes ten on an idle machine: beside two busy pr
 
 # Small models, so that a start of Python is what takes the time.
 SMALL = {"lengths": [3], "seeds": [0], "hidden_size": 4, "batch_size": 8, "max_steps": 100}
-SMALL |= {"evaluation_size": 100, "ladder": [3, 4], "ladder_steps": 100, "fifty_steps": 50}
+SMALL |= {"evaluation_size": 100, "ladder": [3, 4], "study_steps": 100, "compared_lengths": [3, 4]}
+SMALL |= {"rates": [1e-3, 3e-3]}
 SMALL |= {"curriculum": [4, 5], "curriculum_steps": 200}
 TRAINING = """
 import os, time, torch
