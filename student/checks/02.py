@@ -157,31 +157,7 @@ def single_layer(student):
 @part("T3", 3, "LSTMCell: h and c")
 def pair(student):
     cell, I, H, x, h, c, new_h, new_c, given = lstm_cell_rows(student)
-    returned = "h and c are returned in the wrong order"
-    expect(
-        new_h.abs().max() <= 1,
-        "h' between -1 and 1",
-        given,
-        f"values up to {new_h.abs().max():.2f}",
-        returned if new_c.abs().max() <= 1 else "h' is no product of o and tanh(c')",
-    )
-    more_h, more_c = cell(x, (h, c + 1))
-    change = more_c - new_c
-    taken = "the state's two parts are taken in the wrong order: (h, c) = state"
-    expect(
-        close(cell(x, (h, c + 2))[1] - more_c, change),
-        "c' changes in proportion to c",
-        given,
-        "another dependence",
-        taken,
-    )
-    expect(
-        (change > 0).all() and (change < 1).all(),
-        "a share f of c, between 0 and 1, in c'",
-        given,
-        f"between {change.min():.2f} and {change.max():.2f}",
-        "tanh instead of σ on the forget gate, or c is not multiplied by it",
-    )
+    recurrent.check_pair(cell, x, h, c, new_h, new_c, given)
     other = c.clone()
     other[:, 0] += 1
     expect(

@@ -156,6 +156,39 @@ def check_gated(z, c, new_h, new_c, given):
     return torch.cat([weights, torch.cat(outputs, dim=1)[None]])
 
 
+def check_pair(cell, x, h, c, new_h, new_c, given):
+    """The pair is taken and returned as (h, c), and c' = f ⊙ c + …, f between 0 and 1; for pictures as for vectors.
+
+    Args:
+        cell: called as cell(x, (h, c)). new_h, new_c: what it returned.
+    """
+    returned = "h and c are returned in the wrong order"
+    expect(
+        new_h.abs().max() <= 1,
+        "h' between -1 and 1",
+        given,
+        f"values up to {new_h.abs().max():.2f}",
+        returned if new_c.abs().max() <= 1 else "h' is no product of o and tanh(c')",
+    )
+    more_c = cell(x, (h, c + 1))[1]
+    change = more_c - new_c
+    taken = "the state's two parts are taken in the wrong order: (h, c) = state"
+    expect(
+        close(cell(x, (h, c + 2))[1] - more_c, change),
+        "c' changes in proportion to c",
+        given,
+        "another dependence",
+        taken,
+    )
+    expect(
+        (change > 0).all() and (change < 1).all(),
+        "a share f of c, between 0 and 1, in c'",
+        given,
+        f"between {change.min():.2f} and {change.max():.2f}",
+        "tanh instead of σ on the forget gate, or c is not multiplied by it",
+    )
+
+
 def diagnose_cell(z, c, new_c, given):
     """Raise with the likely reason why c' = σ(f) c + σ(i) tanh(g) does not hold."""
     equation = "c' = f ⊙ c + i ⊙ g, with f and i between 0 and 1 and g between -1 and 1"

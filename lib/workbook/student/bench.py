@@ -109,6 +109,10 @@ class Bench:
         """Run a text of the student's."""
         run(text, self._namespace)
 
+    def prepare(self, text):
+        """Run a text of the checks, which may use what the student defined; errors are told by lines of the cell."""
+        exec(compile(text, "the check", "exec"), self._namespace)  # noqa: S102
+
     def build(self, name, args, kwargs, seed):
         """A new module: its number and the shapes of its parameters, by name."""
         if name not in self._namespace:

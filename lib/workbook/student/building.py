@@ -204,7 +204,7 @@ def _code_cells(code):
     row, found = exercises.item(code), cutting.names(code)
     difficulty = "●" * row["difficulty"] + "○" * (3 - row["difficulty"])
     hints = [f"<details><summary>Hint {n}</summary>\n\n{hint}\n\n</details>" for n, hint in enumerate(row["hints"], 1)]
-    text = f"**{code} {row['title']}.** {row['points']:g} points, about {row['minutes']} minutes, {difficulty}\n\n"
+    text = f"**{code} {row['title']}.** {_worth(row)}, about {row['minutes']} minutes, {difficulty}\n\n"
     text += (
         f"Write {' and '.join(f'`{name}`' for name in found)}. Signatures and docstrings say what is asked; inside, "
     )
@@ -215,6 +215,13 @@ def _code_cells(code):
         new_code_cell(cutting.solution(code, marked=True), metadata=_metadata(f"{code}-solution", solution=True)),
         new_code_cell(f'check("{code}")\n{assigned}', metadata=_metadata(f"{code}-check", row["points"], locked=True)),
     ]
+
+
+def _worth(row):
+    """What an item's code or an answer is worth; the sheets give no points for some, which are passed or not."""
+    if not row["points"]:
+        return "passed or not passed"
+    return f"{row['points']:g} point{'s' * (row['points'] != 1)}"
 
 
 def _headings(cell):
@@ -228,7 +235,7 @@ def _answer_cells(code, which):
     if which >= len(answers):
         return []
     answer, name = answers[which], f"{code}-answer-{which + 1}"
-    worth = f"{answer['points']:g} point{'s' * (answer['points'] != 1)}"
+    worth = _worth(answer)
     worth = f"up to {worth.replace(' ', ' extra ')}" if answer.get("bonus") else worth
     rubric = "\n".join(f"- {line}" for line in answer["rubric"])
     hidden = f"=== BEGIN MARK SCHEME ===\n{rubric}\n=== END MARK SCHEME ==="

@@ -72,6 +72,12 @@ class Result:
     def passed(self):
         return not self.failed
 
+    def score(self):
+        """The points, or, of an item without points, whether it is passed."""
+        if self.most:
+            return f"{self.points:g} of {self.most:g} points"
+        return "passed" if self.passed else "not passed"
+
 
 PARTS = []  # those of the check files that are loaded
 
@@ -157,6 +163,13 @@ class Student:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             text = f"no answer that can be read ({type(error).__name__})"
         raise StudentError(text)
+
+    def prepare(self, text):
+        """Define what a check needs beside the student's classes: networks to work with, wrappers that look inside.
+
+        Names in the text begin with an underscore. What it returns is believed no more than the rest.
+        """
+        self.request("prepare", text=text)
 
     def build(self, name, *args, seed=0, **kwargs):
         """A new module of the student's class of this name; `kwargs` may hold a `bench.torch_class`."""

@@ -120,7 +120,9 @@ def _imports(module, text, own):
                 node.names = wanted
                 lines.append(ast.unparse(node))
     if rest := sorted(free & set(vars(module)) - known):
-        lines.append(f"from {module.__name__} import {', '.join(rest)}")
+        line = f"from {module.__name__} import {', '.join(rest)}"
+        several = "".join(f"    {name},\n" for name in rest)
+        lines.append(line if len(line) <= 120 else f"from {module.__name__} import (\n{several})")
     return "\n".join(lines)
 
 
@@ -153,34 +155,42 @@ LOOK_UP = "from lib.workbook.student.working import written"
 def cut_library(files, items):
     """The library's files without the solutions of these items: {name: text} of those that change.
 
-    A class that was cut out looks up the student's own when it is called, and so does a function.
+    A class that was cut out looks up the student's own when it is called, and so does a function. Classes that derive
+    from it in the library keep its given methods, and look up the student's method for each of the others.
 
     Args:
         files: {name of a file, such as lib/models/vit.py: its text}.
     """
     cut = {}
     for code in items:
+        given = exercises.item(code).get("given", [])
         for definition in exercises.answer(code)[0]:
             file = definition.__module__.replace(".", "/") + ".py"
-            cut[file] = _without_bodies(cut.get(file, files[file]), definition.__qualname__, code)
+            kept = exercises.given_in(definition, given)
+            cut[file] = _without_bodies(cut.get(file, files[file]), definition.__qualname__, code, kept)
     return cut
 
 
-def _without_bodies(text, qualname, code):
+def _without_bodies(text, qualname, code, given):
     """A module's text in which one class, function or method looks up the student's."""
     lines, node = text.splitlines(), ast.parse(text)
     for name in qualname.split("."):
         (node,) = (one for one in node.body if getattr(one, "name", None) == name)
     look_up = f'written("{code}", "{node.name}")'
     for function in reversed(_functions(node)):
+        if node is not function and (function.name in given or LOOK_UP in ast.unparse(function)):
+            continue  # given, or an item of its own
         kept = [one for one in function.body if _is_docstring(one)]
         indent, first = " " * function.body[0].col_offset, kept[-1].end_lineno if kept else function.body[0].lineno - 1
         named = [f"{argument.arg}={argument.arg}" for argument in function.args.kwonlyargs]
         arguments = ", ".join([*(argument.arg for argument in function.args.args), *named])
-        body = [LOOK_UP, "", f"return {look_up}({arguments})"] if node is function else ["raise NotImplementedError"]
+        method = "" if node is function else f".{function.name}"
+        body = [LOOK_UP, "", f"return {look_up}{method}({arguments})"]
+        body = ["raise NotImplementedError"] if method.startswith(".__") else body
         lines[first : function.end_lineno] = [indent + line if line else "" for line in body]
     if isinstance(node, ast.ClassDef):
         first = node.body[0].end_lineno if _is_docstring(node.body[0]) else node.body[0].lineno - 1
-        new = ["", "def __new__(cls, *args, **kwargs):", f"    {LOOK_UP}", "", f"    return {look_up}(*args, **kwargs)"]
+        new = ["", "def __new__(cls, *args, **kwargs):", f"    if cls is not {node.name}:"]
+        new += ["        return super().__new__(cls)", f"    {LOOK_UP}", "", f"    return {look_up}(*args, **kwargs)"]
         lines[first:first] = [" " * (node.col_offset + 4) + line if line else "" for line in new]
     return "\n".join(lines) + "\n"

@@ -11,10 +11,10 @@ h2 { margin: 1.6em 0 0.2em; font-size: 1.1em } pre { background: #f4f4f4; paddin
 def lines(code, result):
     """What is told about the code of an item, without a heading."""
     if not result["failed"]:
-        return [f"all {result['most']:g} points: every check passed"]
-    told = [f"{result['points']:g} of {result['most']:g} points"]
+        return [f"all {result['most']:g} points: every check passed" if result["most"] else "passed"]
+    told = [f"{result['points']:g} of {result['most']:g} points" if result["most"] else "not passed"]
     for title, points, reasons in result["failed"]:
-        told += [f"✗ {title} ({points:g} points)", *(f"    {reason}" for reason in reasons)]
+        told += [f"✗ {title}" + f" ({points:g} points)" * bool(points), *(f"    {reason}" for reason in reasons)]
     return told
 
 

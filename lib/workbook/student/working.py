@@ -61,12 +61,13 @@ def check(item):
 
 def report(row, result):
     """What is told about the checks of an item, as lines of text."""
-    yield f"{result.item} {row['title']}: {result.points:g} of {result.most:g} points"
-    failed = {title: (points, lines) for title, points, lines in result.failed}
+    yield f"{result.item} {row['title']}: {result.score()}"
+    failed = {title: lines for title, _, lines in result.failed}
     for one in checking.parts(result.item):
-        points, lines = failed.get(one.title, (0, []))
-        yield f"  {'✗' if points else '✓'} {one.points - points:g}/{one.points:g}  {one.title}"
-        yield from (f"        {line}" for line in lines)
+        wrong = one.title in failed
+        reached = f"{0 if wrong else one.points:g}/{one.points:g}  " if one.points else ""
+        yield f"  {'✗' if wrong else '✓'} {reached}{one.title}"
+        yield from (f"        {line}" for line in failed.get(one.title, []))
     if result.passed:
         yield f"All right. It is kept as work/{result.item}.py and used from here on."
 
@@ -179,7 +180,8 @@ def table():
                 rows.append((sheet, item, row["title"], found["points"], row["points"], status))
             if "answers" in row:
                 most = sum(answer["points"] for answer in row["answers"] if not answer.get("bonus"))
-                status = "in words, marked by a person" if most else "in words, for extra points"
+                bonus = any(answer.get("bonus") for answer in row["answers"])
+                status = "in words, for extra points" if bonus else "in words, marked by a person"
                 rows.append((sheet, item, row["title"], None, most, status))
     return rows
 

@@ -24,7 +24,8 @@ def test_a_stub_is_a_subset_of_the_solution(item):
 @pytest.mark.parametrize("item", ITEMS)
 def test_signatures_and_docstrings_stay_and_bodies_go(item):
     def outline(text):
-        nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        nodes = [node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        nodes += [node for one in nodes for node in one.body if isinstance(one, ast.ClassDef) and hasattr(node, "args")]
         return [(node.name, ast.get_docstring(node), ast.unparse(getattr(node, "args", ast.Pass()))) for node in nodes]
 
     stub = cutting.stub(item)
@@ -54,10 +55,12 @@ def test_the_students_library_has_no_solution_in_it_and_looks_theirs_up():
     for item in ITEMS:
         marked = cutting.solution(item, marked=True).split(cutting.BEGIN)[1:]
         for region in (part.split(cutting.END)[0] for part in marked):
-            longest = max((line.strip() for line in region.splitlines()), key=len)
+            lines = [line.strip() for line in region.splitlines()]
+            own = [line for line in lines if "".join(files.values()).count(line) == 1]  # what siblings share stays
+            longest = max(own, key=len, default="no line")
             assert longest not in "".join(cut.values()), longest
         for name in cutting.names(item):
-            assert f'return written("{item}", "{name}")(*args, **kwargs)' in "".join(cut.values())
+            assert f'return written("{item}", "{name}")(' in "".join(cut.values())
     for text in cut.values():
         compile(text, "cut", "exec")
     assert "class PooledTCN" in cut["lib/models/convolutional.py"] and "torch.relu(layer(x))" in "".join(cut.values())

@@ -3,6 +3,7 @@
 import ast
 
 import answers
+import answers_generative
 import pytest
 
 from lib.storage.fingerprint import code_fingerprint
@@ -38,6 +39,18 @@ def test_results_depend_on_the_code_that_was_kept(typed):
         assert working.check("T3") == 15
         prints.append(code_fingerprint(working.model_class("T3")[0]))
     assert len({*prints, code_fingerprint(exercises.answer("T3")[0][0])}) == 3
+
+
+def test_an_item_without_points_is_passed_or_not(typed, capsys):
+    right = answers.HEAD + answers_generative.RIGHT["G3"]["by NumPy"]
+    typed.append(right.replace("temperature**0.5", "temperature"))
+    assert working.check("G3") == 0 and not (working.work_folder() / "G3.py").exists()
+    out = capsys.readouterr().out
+    assert "G3 Drawing with a temperature: not passed" in out
+    assert "  ✓ batch_images_to_numpy" in out and "  ✗ sample" in out and "temperature is the variance" in out
+    typed.append(right)
+    assert working.check("G3") == 0 and (working.work_folder() / "G3.py").exists()
+    assert "G3 Drawing with a temperature: passed" in capsys.readouterr().out
 
 
 def test_a_failed_cell_is_not_kept_and_points_are(typed, capfd):
