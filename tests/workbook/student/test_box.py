@@ -32,7 +32,7 @@ def library(tmp_path_factory):
     for path in (ROOT / "lib").rglob("*.py"):
         (target := folder / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("lib/models/*.py")}
+    files = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.glob("lib/**/*.py")}
     for name, text in cutting.cut_library(files, cutting.coded()).items():
         (folder / name).write_text(text, "utf-8")
     return folder
