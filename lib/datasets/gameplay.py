@@ -3,6 +3,7 @@
 A rabbit runs through a level of 640 pixels that repeats, 2 pixels a frame. The scenery and the enemies are the same in
 every game and follow from the picture. What the rabbit does is decided at random with known probabilities, birds and
 stars appear by chance, and the display counts every frame. `python -m lib.datasets.gameplay out.gif` writes a film.
+Played with a lamp, the game shows at one place of the picture what will be seen at other places in the next frame.
 """
 
 import argparse
@@ -25,6 +26,8 @@ ELEMENTS = ("background", "enemies", "spawns", "player", "score")  # later ones 
 SPEED = 2  # pixels that the level moves to the left in a frame; the hills move 1, the mountains 0
 PERIOD = TILE * len(art.LEVEL[0]) // SPEED  # frames after which the level, and with it every enemy, comes again: 320
 PLAYER_COLUMN, SCORE_ROW, SCORE_COLUMN, SCORE_DIGITS = 32, 4, 112, 5
+LAMP = np.s_[3:13, 83:93]  # rows and columns of the lamp in the display
+LIGHT_AND_DARK = art.GREYS["_"] + art.GREYS["#"]  # a grey level and its negative add up to this
 BLINK = 23  # frames for which a player who was hit blinks and cannot be hit again
 
 
@@ -45,11 +48,11 @@ SPAWN_POSES = {"bird": art.BIRD, "star": art.STAR}
 # --- the pictures ---------------------------------------------------------------------------------------------------
 
 
-def enemies(phase):
+def enemies(phase, glowing=False):
     """All enemies at a phase of the level, 0 … PERIOD - 1: list of (sprite, column, row) on the screen.
 
     Each patrols about its home in the map, with periods that divide PERIOD: hedgehogs walk 32 pixels to and fro, bats
-    rise and sink by 20, frogs leap to the left and back.
+    rise and sink by 20, frogs leap to the left and back. When they are `glowing`, they are drawn in negative.
     """
     found = []
     for letter, column, bottom in tiles("HBF"):
@@ -66,7 +69,10 @@ def enemies(phase):
             column, bottom = column - (16 - leap if to_the_right else leap), bottom - leap * (16 - leap) // 3
             pose = int(leap < 16)
         x = (column - SPEED * phase + TILE) % (SPEED * PERIOD) - TILE  # from -16, just left of the screen
-        found.append((poses[pose][:, ::-1] if to_the_right else poses[pose], x, bottom - len(poses[pose])))
+        sprite = poses[pose][:, ::-1] if to_the_right else poses[pose]
+        if glowing:
+            sprite = np.where(sprite > 0, LIGHT_AND_DARK - sprite.astype(int), 0).astype(np.uint8)
+        found.append((sprite, x, bottom - len(sprite)))
     return found
 
 
@@ -76,14 +82,14 @@ def _paste(picture, elements, name, sprite, column, row):
     elements[place][painted] = ELEMENTS.index(name)
 
 
-@functools.cache
-def scenery(phase):
+@functools.lru_cache(maxsize=PERIOD)
+def scenery(phase, glowing=False):
     """Background and enemies at a phase of the level: grey levels and indices into ELEMENTS, uint8 (144, 160) each."""
     picture, elements = layers()[0].copy(), np.zeros((HEIGHT, WIDTH), np.uint8)
     for speed in (1, 2):
         columns = np.arange(speed * phase, speed * phase + WIDTH)
         paste(picture, layers()[speed].take(columns, axis=1, mode="wrap"), 0, 0)
-    for sprite, column, row in enemies(phase):
+    for sprite, column, row in enemies(phase, glowing):
         _paste(picture, elements, "enemies", sprite, column, row)
     picture.flags.writeable = elements.flags.writeable = False  # they are kept for the next time
     return picture, elements
@@ -130,6 +136,8 @@ class State:
     ducked: bool = False
     blink: int = 0  # frames for which the player goes on blinking
     spawns: tuple = ()  # of (kind, column, row)
+    lamp: bool | None = None  # whether the lamp is lit; None: a game without a lamp
+    glowing: bool = False  # the enemies glow when the lamp was lit one frame ago
 
     @property
     def on_ground(self):
@@ -150,13 +158,13 @@ class State:
         blink = BLINK if self.blink == 0 and hurts[ducked][phase][height] else max(self.blink - 1, 0)
         moved = ((kind, x + SPAWN_SPEED[kind][0], y + SPAWN_SPEED[kind][1]) for kind, x, y in self.spawns)
         spawns = tuple((kind, x, y) for kind, x, y in moved if x > -TILE and y < GROUND - 8)
-        return State(distance, height, velocity, ducked, blink, spawns)
+        return State(distance, height, velocity, ducked, blink, spawns, self.lamp, bool(self.lamp))
 
 
 def draw(state):
     """The picture of a state, and what each pixel belongs to: uint8 (144, 160) grey levels, indices into ELEMENTS."""
     phase = state.distance % PERIOD
-    picture, elements = (array.copy() for array in scenery(phase))
+    picture, elements = (array.copy() for array in scenery(phase, state.glowing))
     for kind, x, y in state.spawns:
         pose = x // 6 % 2 if kind == "bird" else y // 4 % 2
         _paste(picture, elements, "spawns", SPAWN_POSES[kind][pose], x, y)
@@ -169,6 +177,9 @@ def draw(state):
         place = np.s_[SCORE_ROW : SCORE_ROW + 8, SCORE_COLUMN + 8 * i : SCORE_COLUMN + 8 * i + 8]
         picture[place] = art.DIGITS[int(digit)]
         elements[place] = ELEMENTS.index("score")
+    if state.lamp is not None:
+        picture[LAMP] = art.GREYS["_" if state.lamp else "X"]
+        elements[LAMP] = ELEMENTS.index("score")  # it is a part of the display
     return picture, elements
 
 
@@ -177,14 +188,17 @@ class Game:
 
     Args:
         seed: of what appears by chance, a whole number from 0.
+        lamp: show a lamp that is lit in every frame with probability 1/2; all enemies glow in the frame after that.
+            Nothing else is changed by it.
 
     Attributes:
         state: see `State`. frame: the picture now, uint8 (144, 160). elements: the index into ELEMENTS of each pixel.
     """
 
-    def __init__(self, seed=0):
+    def __init__(self, seed=0, lamp=False):
         self._random = np.random.default_rng(_checked(seed))
-        self.state = State()
+        self._lamp = np.random.default_rng((seed, 2))
+        self.state = State(lamp=False if lamp else None)
         self.frame, self.elements = draw(self.state)
 
     def step(self, action):
@@ -204,6 +218,8 @@ class Game:
         if star[0] < SPAWN_CHANCE["star"]:
             new.append(("star", 50 + int(100 * star[1]), 18 + int(30 * star[2])))
         self.state = replace(state, spawns=state.spawns + tuple(new))
+        if state.lamp is not None:
+            self.state = replace(self.state, lamp=bool(self._lamp.random() < 0.5))
         self.frame, self.elements = draw(self.state)
         return self.frame
 
@@ -277,18 +293,18 @@ class Recording:
         return {name: self.elements == i for i, name in enumerate(ELEMENTS)}
 
 
-def record(num_frames, seed=0, progress=False):
+def record(num_frames, seed=0, progress=False, lamp=False):
     """Let the policy play for `num_frames` frames: a Recording.
 
     Args:
-        seed: of the player's decisions and of what appears by chance. progress: show a progress bar.
+        seed: of the player's decisions and of what appears by chance. progress: show a progress bar. lamp: see `Game`.
 
     Raises:
         ValueError: num_frames is below 1, or the seed is no whole number from 0.
     """
     if num_frames < 1:
         raise ValueError(f"a recording needs at least 1 frame, got num_frames = {num_frames}")
-    game, decisions = Game(seed), np.random.default_rng((_checked(seed), 1))
+    game, decisions = Game(seed, lamp), np.random.default_rng((_checked(seed), 1))
     frames, elements = (np.empty((num_frames, HEIGHT, WIDTH), np.uint8) for _ in range(2))
     actions, entropy = np.empty(num_frames, np.int64), np.empty(num_frames)
     for t in tqdm(range(num_frames), unit="frame", disable=not progress):

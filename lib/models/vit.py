@@ -16,12 +16,13 @@ from lib.models.rotary import rotate
 
 MIXERS = ("attention", "mlp", "mean")
 POSITIONS = ("learned", "none", "rotary")
-START = 0.3  # standard deviation of positions and mask token at first, about that of a projected patch; with the usual
-# 0.02 a place hardly shows beside what is seen there, and attention is slow to find it
+# Standard deviation of learnt positions and mask token before training. 0.3 is about that of a projected patch; where a
+# masked token starts from the last frame's patch (`residual`), the usual 0.02 is better.
+START = 0.3
 
 
 class SelfAttentionLayer(nn.Module):
-    """Every token asks all tokens and takes up a weighted mean of their answers: (B, N, E) -> (B, N, E).
+    """Every token takes up a weighted mean of what all tokens offer: (B, N, E) -> (B, N, E).
 
     Per head: weights = softmax(Q Kᵀ / √D), output = weights V, where the queries Q, keys K and values V are linear in
     the tokens. The heads' outputs stand side by side and are mixed by one more linear layer.
@@ -62,14 +63,14 @@ class SelfAttentionLayer(nn.Module):
         return torch.softmax(scores, dim=-1)
 
     def attention(self, x: Tensor, angles: Tensor | None = None) -> Tensor:
-        """The weights alone, to be looked at: (B, N, E) -> (B, heads, N, N), the asking tokens before the asked."""
+        """The weights alone, to be looked at: (B, N, E) -> (B, heads, N, N), queries before keys."""
         return self.weights(*self.queries_and_keys(x, None, angles))
 
     def forward(self, x: Tensor, last: int | None = None, angles: Tensor | None = None) -> Tensor:
         """(B, N, E) -> (B, N, E); a ValueError, if x is anything else.
 
         Args:
-            last: only that many tokens, at the end, ask (all are asked), and the output is (B, last, E).
+            last: queries of only that many tokens, at the end (keys and values of all); the output is (B, last, E).
             angles: (N, D / 2), rotary positions, see `rotary_angles`.
         """
         query, key = self.queries_and_keys(x, last, angles)
@@ -110,13 +111,21 @@ class PatchEmbedding(nn.Module):
     Args:
         height, width: of a frame in pixels. patch_size: p, side of a patch; it divides both. embed_size: E.
         num_frames: how many frames there are at most. positions: see above.
+        start: standard deviation of the learnt position vectors before training.
 
     Raises:
         ValueError: the frame cannot be cut into patches, or positions are unknown.
     """
 
     def __init__(
-        self, height: int, width: int, patch_size: int, embed_size: int, num_frames: int = 3, positions: str = "learned"
+        self,
+        height: int,
+        width: int,
+        patch_size: int,
+        embed_size: int,
+        num_frames: int = 3,
+        positions: str = "learned",
+        start: float = START,
     ):
         super().__init__()
         check_sizes(height=height, width=width, patch_size=patch_size, embed_size=embed_size, num_frames=num_frames)
@@ -132,8 +141,8 @@ class PatchEmbedding(nn.Module):
         self.projection = nn.Linear(patch_size**2, embed_size)
         self.frame = self.place = None
         if positions == "learned":
-            self.frame = nn.Parameter(START * torch.randn(num_frames, 1, embed_size))
-            self.place = nn.Parameter(START * torch.randn(1, self.num_patches, embed_size))
+            self.frame = nn.Parameter(start * torch.randn(num_frames, 1, embed_size))
+            self.place = nn.Parameter(start * torch.randn(1, self.num_patches, embed_size))
 
     def to_patches(self, frames: Tensor) -> Tensor:
         """Cut frames into patches, row by row; only the order of pixels changes: (B, T, H, W) -> (B, T, P, p²)."""
@@ -175,7 +184,7 @@ def feed_forward(embed_size: int, hidden_size: int) -> nn.Sequential:
 
 
 class AttentionBlock(nn.Module):
-    """Tokens exchange what they know, then each thinks by itself: (B, N, E) -> (B, N, E).
+    """Tokens exchange what they know, then each is processed by itself: (B, N, E) -> (B, N, E).
 
         x ← x + mixer(LayerNorm(x)),   x ← x + MLP(LayerNorm(x))
 
@@ -237,6 +246,7 @@ class PredictiveViT(nn.Module):
         residual: predict the change: a masked token starts from the last known frame's token at its place, and the
             output is added to that frame. The head starts at zero: untrained, the model copies.
         fused: compute attention by torch's own function instead of the written-out one: same numbers, less memory.
+        start: standard deviation of learnt positions and of the mask token before training.
 
     Raises:
         ValueError: the sizes do not fit together, or an option is unknown.
@@ -255,13 +265,14 @@ class PredictiveViT(nn.Module):
         positions: str = "learned",
         residual: bool = False,
         fused: bool = True,
+        start: float = START,
     ):
         super().__init__()
         check_sizes(smallest=2, num_frames=num_frames)
         check_sizes(num_layers=num_layers)
         self.num_frames, self.residual = num_frames, residual
-        self.embedding = PatchEmbedding(height, width, patch_size, embed_size, num_frames, positions)
-        self.mask_token = nn.Parameter(START * torch.randn(embed_size))
+        self.embedding = PatchEmbedding(height, width, patch_size, embed_size, num_frames, positions, start)
+        self.mask_token = nn.Parameter(start * torch.randn(embed_size))
         self.blocks = nn.ModuleList(AttentionBlock(embed_size, num_heads, mixer, fused) for _ in range(num_layers))
         self.norm = nn.LayerNorm(embed_size)
         self.head = nn.Linear(embed_size, patch_size**2)

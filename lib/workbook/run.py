@@ -17,6 +17,7 @@ from lib.workbook.processes import side_by_side
 from lib.workbook.tries import TRIED, with_tries
 
 FORMATS = ("pdf", "html", "none")
+SAVED_EVERY = 30  # seconds; what a run that is killed leaves behind is as old as that at most
 USED = "checkpoints.txt"  # beside an executed copy: the files in `checkpoints/` that it loaded or wrote
 KILLED = (
     "was killed, as systems do when memory runs out: close other programs, run one notebook at a time, or set smaller "
@@ -172,6 +173,31 @@ def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, thr
         return Outcome(time.perf_counter() - start, _failure(error, copy))
 
 
+def _engine():
+    """Name of the engine that executes notebooks: papermill's own, which writes the whole notebook before and after
+    every cell, made to write it at most every SAVED_EVERY seconds and at the end, however that comes.
+    """
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, manager, *args, **options):
+            save = manager.save
+
+            def save_if_due(**_):
+                if (manager.now() - manager.last_save_time).total_seconds() >= SAVED_EVERY:
+                    save()
+
+            manager.save = save_if_due
+            try:
+                return super().execute_managed_notebook(manager, *args, **options)
+            finally:
+                manager.save = save
+
+    papermill_engines.register("workbook", Engine)
+    return "workbook"
+
+
 def _executed(path, copy, profile, values, threads, tries):
     """Execute a notebook into `copy`; returns it. Raises UsageError, naming the cell, and papermill's own errors."""
     import papermill
@@ -188,6 +214,7 @@ def _executed(path, copy, profile, values, threads, tries):
         with_tries(nb) if tries else nb,
         _literal(copy),
         values or {},
+        _engine(),
         cwd=path.parent,
         progress_bar=False,
         kernel_name="python3",

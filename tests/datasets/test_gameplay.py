@@ -56,6 +56,21 @@ def test_the_seed_determines_a_recording(seed):
     assert np.array_equal(longer.frames[:120], first.frames), "a longer recording must begin like a shorter one"
 
 
+def test_a_lamp_announces_in_which_frames_the_enemies_glow(films):
+    with_lamp, without = record(LENGTH, 0, lamp=True), films[0]
+    lit = with_lamp.frames[:, *gameplay.LAMP].mean((1, 2)) > 128
+    assert 0.4 < lit.mean() < 0.6, "the lamp is a fair coin"
+    assert abs(np.corrcoef(lit[1:], lit[:-1])[0, 1]) < 0.15, "one frame's lamp says nothing about the next one's"
+    enemies = without.masks["enemies"]
+    for frame, before in enumerate(lit[:-1], 1):
+        seen, usual = (film.frames[frame][enemies[frame]].astype(int) for film in (with_lamp, without))
+        assert np.array_equal(seen, gameplay.LIGHT_AND_DARK - usual if before else usual), f"frame {frame}"
+    unlike = with_lamp.frames != without.frames
+    unlike[enemies] = False
+    unlike[:, *gameplay.LAMP] = False
+    assert not unlike.any() and np.array_equal(with_lamp.actions, without.actions), "nothing else is changed"
+
+
 def test_the_masks_partition_every_pixel(films):
     masks = films[1].masks
     assert tuple(masks) == ELEMENTS and all(mask.dtype == bool for mask in masks.values())

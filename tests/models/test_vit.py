@@ -146,6 +146,15 @@ def test_patches_and_back(height, width, patch_size):
     assert torch.equal(patches.flatten(0, 1), unfolded), "patches come row by row, and so do the pixels in a patch"
 
 
+@pytest.mark.parametrize("start", [0.02, 1.0])
+def test_start_is_the_standard_deviation_of_learnt_positions_and_mask_token(start):
+    torch.manual_seed(0)
+    model = PredictiveViT(32, 32, 4, embed_size=64, start=start)
+    assert abs(model.embedding.place.std() / start - 1) < 0.05
+    assert abs(model.embedding.frame.std() / start - 1) < 0.25, "of 3 × 64 numbers"
+    assert abs(model.mask_token.std() / start - 1) < 0.4, "of 64 numbers"
+
+
 @pytest.mark.parametrize("positions", ["learned", "none", "rotary"])
 def test_tokens_are_projected_patches_plus_positions(positions):
     torch.manual_seed(0)

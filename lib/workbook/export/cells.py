@@ -52,7 +52,7 @@ def blocks(setter, cell):
             if "note" in a and shown and _is_picture(*shown[0]):  # the controls of a widget, then what they gave
                 output, a = shown.pop(0)
                 body += _output(setter, output, a)
-            done += [raw("#loose-picture["), *body, raw("]")] if _is_picture(output, a) else body
+            done += [raw("#floating["), *body, raw("]")] if _is_picture(output, a) else body
         answer = False
     return done
 

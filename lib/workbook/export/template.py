@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: never fewer than three lines on a page.
+// Code and printed text: up to 12 lines stay on one page, of more never fewer than three.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -82,7 +82,7 @@ PREAMBLE = r"""
   }).join(linebreak())
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
-  if count <= 8 { together(0, count) } else {
+  if count <= 12 { together(0, count) } else {
     together(0, 3)
     lines(3, count - 3)
     together(count - 3, count)
@@ -134,14 +134,19 @@ PREAMBLE = r"""
   body
 }))))
 #let picture(..args) = block(width: 100%, above: 1.1em, below: 1.1em, align(center, image(..args)))
-// They float to the top or the bottom of a page, in their order, so that the text goes on below or above them.
+// They stand where the notebook has them. Where the rest of the page is too small for one, the text goes on, and it
+// stands at the top of the next page: `in-place` holds the numbers of the others, which `placing.py` finds out.
 // A table that is longer than a page stays in its place and breaks where the page ends.
 #let page-filling = 0.95 * TEXT_HEIGHT
-#let floating(body) = place(auto, float: true, clearance: 1.5em, block(width: 100%, breakable: false, body))
-// Without a number a picture stays in the text as long as little of the page can be lost by that.
-#let loose-picture(body) = context {
-  if measure(width: TEXT_WIDTH, body).height > 0.22 * TEXT_HEIGHT { floating(body) } else {
-    block(width: 100%, breakable: false, body)
+#let (in-place, floats) = (state("in-place", ()), counter("floats"))
+#let floating(body) = {
+  floats.step()
+  context {
+    let (number, gap) = (floats.get().first(), 1.5em.to-absolute())
+    let whole = block(width: 100%, breakable: false, above: gap, below: gap, body + [#metadata(number)<stands>])
+    let height = measure(width: TEXT_WIDTH, whole).height + gap
+    block(height: 0pt, spacing: 0pt)[#metadata((number, height.pt()))<called>] // it stays where a figure leaves it
+    if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
 #let numbered-figure(label, body, text, answer: false) = floating({

@@ -17,6 +17,7 @@ from . import cells
 from .back_matter import appendix_blocks, glossary_blocks
 from .fonts import compiled
 from .pandoc import raw
+from .placing import arrange
 from .static_outputs import StaticOutputs
 from .template import PREAMBLE
 from .title import title_block
@@ -34,8 +35,9 @@ class TypstPDFExporter(Exporter):
 
     An output with `metadata["workbook"] = {"figure": 3, "caption": "Markdown"}` (or `"table": 2`) becomes a numbered
     figure (table) with that caption; the output that shows the caption in the notebook (`{"caption_of": 3, "kind":
-    "figure"}` or `"table"`) is not printed again. Figures and tables float to the top or bottom of a page. The code of
-    cells tagged `figure-code` or `predict` is printed after the text, in an appendix.
+    "figure"}` or `"table"`) is not printed again. A figure or table for which the rest of its page is too small stands
+    at the top of the next one, and the text goes on above it. The code of cells tagged `figure-code` or `predict` is
+    printed after the text, in an appendix.
 
     Raises `ExportError`, naming the cell and the remedy, for formulas with unknown commands and for pictures
     that are missing or lie outside the notebook's folder.
@@ -120,6 +122,7 @@ def _written(setter, source, folder):
         Path(folder, name).write_bytes(data)
     main = Path(folder, "document.typ")
     main.write_text(source, "utf-8")
+    arrange(main)
     return main
 
 

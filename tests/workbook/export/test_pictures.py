@@ -75,9 +75,9 @@ def test_a_missing_picture_is_an_error(text):
 def test_a_picture_of_a_widget_stays_with_its_controls():
     note = display({"text/markdown": "*size 3*", "text/plain": "size 3"}, workbook={"note": "size 3"})
     code_ = source(code("x", note, display({"image/png": png()}), stream("after")))
-    assert re.search(r'#loose-picture\[\s+#note\("size 3"\)\s+#picture\(.*\)\s+\]\s+#verbatim\("output"', code_)
-    assert "#loose-picture" not in source(code("x", note, stream("no picture"), *figure(1)))
-    assert "#loose-picture[" in source(code("x", display({"image/png": png()})))
+    assert re.search(r'#floating\[\s+#note\("size 3"\)\s+#picture\(.*\)\s+\]\s+#verbatim\("output"', code_)
+    assert "#floating" not in source(code("x", note, stream("no picture"), *figure(1)))
+    assert "#floating[" in source(code("x", display({"image/png": png()})))
 
 
 def test_every_text_of_a_cell_is_known_before_it_is_set():
