@@ -1,4 +1,4 @@
-"""Checks of M1 and M2: the variational autoencoder and its loss."""
+"""Checks of M1, M2 and M3: the variational autoencoder, its loss, and a grid over its latents."""
 
 import math
 
@@ -426,3 +426,75 @@ def the_rest(student):
             "none" if one is None else "another one",
             "detach, .item() or torch.no_grad()",
         )
+
+
+# --- M3 -------------------------------------------------------------------------------------------------------------
+
+GRID = """
+def _grid(size, options):
+    import torch
+
+    class Model(torch.nn.Module):
+        latent_size, example_shape = size, (size,)
+
+        def decode(self, z):
+            return z
+
+        def generate_from_latent(self, z):
+            return z.sigmoid()
+
+    return sample_on_grid(Model(), **options)
+"""
+
+
+def check_grid(student, options, size, line):
+    """The latents under the pictures of a grid are those wanted; the model's pictures are sigmoids of its latents."""
+    student.prepare(GRID)
+    found = student.call("_grid", args=(size, options))
+    count, (across, down) = len(line), options.get("axes", (0, 1))
+    given = f"{size} latents, {', '.join(f'{name} = {value}' for name, value in options.items())}"
+    expect_shape(found, (count**2, size), given, "one picture for each place, row by row")
+    z = found.logit().unflatten(0, (count, count))
+    rest = [latent for latent in range(size) if latent not in (across, down)]
+    expect(not rest or z[:, :, rest].abs().max() < 1e-3, "0 for the other latents", given, "other values")
+    columns, rows = z[:, :, across], z[:, :, down]
+    exchanged = any(close(columns, one[:, None].expand(-1, count)) for one in (line, line.flip(0)))
+    likely = "the two axes are exchanged" if exchanged else "each row goes through the whole line, from left to right"
+    if (
+        options.get("reach") is None
+        and not exchanged
+        and close(columns[0], torch.linspace(*columns[0, [0, -1]], count))
+    ):
+        likely = "even steps in z, not in probability: the quantiles (i + ½) / count of N(0, 1)"
+    told_line = ", ".join(f"{value:.2f}" for value in columns[0])
+    expect(
+        close(columns, line.expand(count, -1)),
+        f"the first latent from left to right: {told(line)}",
+        given,
+        told_line,
+        likely,
+    )
+    upside = close(rows, line[:, None].expand(-1, count))
+    likely = "upside down: pictures are drawn from top to bottom, and the axis points up" if upside else ""
+    expect(
+        close(rows, line.flip(0)[:, None].expand(-1, count)),
+        "the second latent from top to bottom, falling",
+        given,
+        "other values",
+        likely,
+    )
+
+
+@part("M3", 0.5, "even in z")
+def even(student):
+    for size, axes in ((2, (0, 1)), (4, (3, 1))):
+        count, reach = student.pick(3, 5), float(student.pick(2, 4))
+        line = torch.linspace(-reach, reach, count)
+        check_grid(student, {"count": count, "reach": reach, "axes": axes}, size, line)
+
+
+@part("M3", 0.5, "even in probability")
+def quantiles(student):
+    count = student.pick(4, 6)
+    line = torch.special.ndtri((torch.arange(count) + 0.5) / count)
+    check_grid(student, {"count": count}, 2, line)

@@ -22,16 +22,19 @@ from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
 from lib.workbook import exercises, notebooks
 from lib.workbook.notebooks import UsageError, cell_tags, short
 from lib.workbook.student import cutting
+from lib.workbook.student.withholding import without_answers
 from lib.workbook.student.working import SOLUTIONS
 from lib.workbook.submission import archive
 from lib.workbook.submission.sheets import SHEETS, notebooks_of
 
-WITHHELD = "solution"  # the tag of cells that would give an answer away
 CONCLUSION = re.compile(r"## (In five lines|Conclusion)\b")
 README = Path(__file__).with_name("edition.md")
 LEFT_OUT = ("tests/", "docs/")  # of the workbook's files
-PREPARED = "from lib.workbook.student import reference as checkpoints\n"
-PREPARED += "from lib.workbook.student.working import check, model_class, progress, solution"
+PREPARED = """from lib.workbook.student import reference as checkpoints
+from lib.workbook.student import working as _working
+from lib.workbook.student.working import check, model_class, progress, solution
+
+_working.start(%r)"""
 CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "workbook"
 c.ClearSolutions.code_stub = {"python": %r}
@@ -143,10 +146,8 @@ def source_notebook(nb, number):
     """A notebook as nbgrader's source: a solution and a check for every item, a place for every answer."""
     own = [code for code in _items() if exercises.item(code)["notebook"] == number]
     cells, placed, answered = [], set(), {}
-    for cell in nb.cells:
+    for cell in without_answers(nb.cells):
         shown = _shown(cell, own)
-        if WITHHELD in cell_tags(cell):
-            continue
         if shown:
             for code in [code for code in shown if code not in placed]:
                 cells += _code_cells(code)
@@ -168,7 +169,7 @@ def source_notebook(nb, number):
         for which in range(answered.get(code, 0), len(exercises.item(code).get("answers", []))):
             cells += _answer_cells(code, which)
     first = next(place for place, cell in enumerate(cells) if cell.cell_type == "code" and "import" in cell.source)
-    prepared = new_code_cell(PREPARED, metadata=_metadata(f"prepared-{number}", locked=True))
+    prepared = new_code_cell(PREPARED % number, metadata=_metadata(f"prepared-{number}", locked=True))
     result = nbformat.from_dict(nb | {"cells": [*cells[: first + 1], prepared, *cells[first + 1 :]]})
     for place, cell in enumerate(result.cells):
         cell["id"] = f"cell-{place:03d}"

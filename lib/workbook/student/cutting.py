@@ -155,8 +155,9 @@ LOOK_UP = "from lib.workbook.student.working import written"
 def cut_library(files, items):
     """The library's files without the solutions of these items: {name: text} of those that change.
 
-    A class that was cut out looks up the student's own when it is called, and so does a function. Classes that derive
-    from it in the library keep its given methods, and look up the student's method for each of the others.
+    A class that was cut out looks up the student's own when it is called, and so does a function. Of classes that
+    derive from it in the library those without an __init__ of their own, which only make it faster, do the same; the
+    others keep its given methods, and look up the student's method for each of the others.
 
     Args:
         files: {name of a file, such as lib/models/vit.py: its text}.
@@ -190,7 +191,13 @@ def _without_bodies(text, qualname, code, given):
         lines[first : function.end_lineno] = [indent + line if line else "" for line in body]
     if isinstance(node, ast.ClassDef):
         first = node.body[0].end_lineno if _is_docstring(node.body[0]) else node.body[0].lineno - 1
-        new = ["", "def __new__(cls, *args, **kwargs):", f"    if cls is not {node.name}:"]
-        new += ["        return super().__new__(cls)", f"    {LOOK_UP}", "", f"    return {look_up}(*args, **kwargs)"]
+        new = ["", "def __new__(cls, *args, **kwargs):"]
+        new += [
+            f"    if cls.__init__ is not {node.name}.__init__:",
+            "        return super().__new__(cls)",
+            f"    {LOOK_UP}",
+            "",
+            f"    return {look_up}(*args, **kwargs)",
+        ]
         lines[first:first] = [" " * (node.col_offset + 4) + line if line else "" for line in new]
     return "\n".join(lines) + "\n"

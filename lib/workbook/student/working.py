@@ -19,6 +19,7 @@ from lib.workbook.student import checking, cutting
 from lib.workbook.submission.sheets import SHEETS
 
 SOLUTIONS = ROOT / "student" / "solutions.zip"
+OPEN = "open", "begun"  # states of an item that is not passed
 
 
 class NotYetWritten(Exception):
@@ -26,6 +27,35 @@ class NotYetWritten(Exception):
 
     def _render_traceback_(self):
         return [str(self)]
+
+
+NOTEBOOK = ""  # the number of the one that runs
+
+
+def start(number):
+    """Begin the notebook of this number, of the student edition: errors that follow from what is not written yet, or
+    from other names in a student's class than in ours, are told in one line as well.
+    """
+    global NOTEBOOK
+    NOTEBOOK = number
+    from IPython import get_ipython
+
+    if shell := get_ipython():
+        shell.set_custom_exc((NameError, AttributeError), _shortly)
+
+
+def _shortly(shell, kind, error, trace, tb_offset=None):
+    """The lines of an error: one if its cause is known, else Python's own."""
+    owner = type(getattr(error, "obj", None))
+    opened = [row[1] for row in table() if exercises.item(row[1])["notebook"] == NOTEBOOK and row[5] in OPEN]
+    if kind is NameError and opened:
+        lines = [f"{error}: it comes from a cell above that has not run to its end; open tasks: {', '.join(opened)}"]
+    elif kind is AttributeError and (owner.__module__ or "").startswith("__main__."):
+        lines = [f"this cell looks into our {owner.__name__}, and yours has no {error.name!r}: go on with the next one"]
+    else:
+        lines = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset)
+    shell._showtraceback(kind, error, lines)
+    return lines
 
 
 def work_folder():
@@ -118,14 +148,19 @@ def _remember(item, result, text):
 
 
 def written(item, name):
-    """The student's own class or function of this name.
+    """The student's own class or function of this name; in notebooks before that of the item ours, if there is none yet
+    and the edition has it.
 
     Raises:
         NotYetWritten: the item is not passed.
     """
-    path = work_folder() / f"{item}.py"
+    path, number = work_folder() / f"{item}.py", exercises.item(item)["notebook"]
+    if not path.is_file() and number > NOTEBOOK and NOTEBOOK and (ours := _released(item)):
+        path = work_folder() / "ours" / f"{item}.py"
+        if not path.is_file():
+            write_atomically(path, ours.encode())
+            print(f"{item} ({_named(item)}) is a task of notebook {number}: until you have written it, ours is used")
     if not path.is_file():
-        number = exercises.item(item)["notebook"]
         raise NotYetWritten(
             f"{item} ({_named(item)}) is yours to write, in notebook {number}, in the cell above its check"
         )
@@ -176,7 +211,7 @@ def table():
             if "definitions" in row:
                 found = known.get(item, {"points": 0, "tries": 0})
                 passed = (work_folder() / f"{item}.py").is_file()
-                status = "passed" if passed else "begun" if found["tries"] else "open"
+                status = "passed" if passed else OPEN[bool(found["tries"])]
                 rows.append((sheet, item, row["title"], found["points"], row["points"], status))
             if "answers" in row:
                 most = sum(answer["points"] for answer in row["answers"] if not answer.get("bonus"))
@@ -200,7 +235,7 @@ def progress():
         print(
             f"{sheet}  {item:3} {title:{width}}  {'–' if points is None else f'{points:g}':>4} of {most:<4g} {status}"
         )
-    if coming := [row for row in rows if row[5] in ("open", "begun")]:
+    if coming := [row for row in rows if row[5] in OPEN]:
         sheet, item, title, *_ = coming[0]
         row = exercises.item(item)
         print(f"\nNext: {item} ({title}), notebook {row['notebook']}, about {row.get('minutes', '?')} minutes")
@@ -211,14 +246,19 @@ def solution(item):
     if exercises.EDITION.exists() and not state().get(item, {}).get("tries"):
         print(f"{item}: try it yourself first: run your cell and its check")
         return
-    try:
-        with zipfile.ZipFile(SOLUTIONS) as archive:
-            text = archive.read(f"{item}.py").decode()
-    except (OSError, KeyError):
-        if exercises.EDITION.exists():
-            print(f"{item}: the solution has not been released")
-            return
-        text = cutting.solution(item)
+    if exercises.EDITION.exists() and not _released(item):
+        print(f"{item}: the solution has not been released")
+        return
+    text = _released(item) or cutting.solution(item)
     from IPython.display import display
 
     display({"text/markdown": f"```python\n{text}\n```", "text/plain": text}, raw=True)
+
+
+def _released(item):
+    """Our solution as the edition's archive has it, or None."""
+    try:
+        with zipfile.ZipFile(SOLUTIONS) as archive:
+            return archive.read(f"{item}.py").decode()
+    except (OSError, KeyError):
+        return None

@@ -169,6 +169,30 @@ def generate_from_latent(vae, latents):
     return torch.stack(pictures).detach()
 """
 
+GRID_BY_LOOPS = """
+def sample_on_grid(model, count=12, reach=None, axes=(0, 1)):
+    normal = torch.distributions.Normal(0.0, 1.0)
+    places = [(i + 0.5) / count for i in range(count)]
+    line = [float(normal.icdf(torch.tensor(p))) for p in places]
+    if reach is not None:
+        line = [-reach + 2 * reach * i / (count - 1) for i in range(count)]
+    pictures = []
+    for y in reversed(line):
+        for x in line:
+            z = torch.zeros(1, model.latent_size)
+            z[0, axes[0]], z[0, axes[1]] = x, y
+            pictures.append(model.generate_from_latent(z))
+    return torch.cat(pictures)
+"""
+GRID_BY_PRODUCT = """
+def sample_on_grid(model, count=12, reach=None, axes=(0, 1)):
+    line = torch.arange(count)
+    line = torch.erfinv((2 * line + 1) / count - 1) * 2**0.5 if reach is None else reach * (2 * line / (count - 1) - 1)
+    pairs = torch.cartesian_prod(-line, line)
+    unit = torch.eye(model.latent_size)
+    return torch.sigmoid(model.decode(pairs @ unit[[axes[1], axes[0]]]))
+"""
+
 RIGHT = {
     "F2": {"by the library": FACES_BY_LIBRARY, "one by one": FACES_ONE_BY_ONE},
     "M1": {"two heads": VAE_TWO_HEADS, "rsample": VAE_RSAMPLE},
@@ -177,6 +201,7 @@ RIGHT = {
         "example by example": LOSS_BY_EXAMPLES,
         "by the cross-entropy": LOSS_BY_CROSS_ENTROPY,
     },
+    "M3": {"by loops": GRID_BY_LOOPS, "by a product": GRID_BY_PRODUCT},
 }
 
 DRAW = "mu + torch.exp(0.5 * logvar) * noise"
@@ -320,5 +345,13 @@ MISTAKES = [
             (SUM, "reconstruction + kl.sum()"),
         ],
         "not to the parts",
+    ),
+    ("M3", "upside down", [("line.flip(0), line", "line, line")], "upside down"),
+    ("M3", "axes exchanged", [("first.flatten(), second.flatten()", "second.flatten(), first.flatten()")], "exchanged"),
+    (
+        "M3",
+        "even in z",
+        [("torch.special.ndtri((torch.arange(count) + 0.5) / count)", "torch.linspace(-2, 2, count)")],
+        "even steps in z",
     ),
 ]

@@ -1,5 +1,6 @@
 """The course: nbgrader's source and release, and the edition that students are given."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -62,6 +63,54 @@ def test_answers_become_questions_and_what_gives_them_away_goes():
     assert not any(phrase in text for phrase in ("Four of them", "and how many", "a third", "It was", "Everything"))
     assert ids(result).count("P7-answer-1") == ids(result).count("P7-answer-2") == 1
     assert "BEGIN MARK SCHEME" in text, "for those who mark it"
+
+
+def test_readings_and_claims_go_where_an_item_is_answered_in_words():
+    def code(source, *tags):
+        return new_code_cell(source, metadata={"tags": [*tags]})
+
+    nb = small(
+        new_markdown_cell("## The data\n\n**Reading the figure.** Six digits."),
+        code('claim(True, "six")'),
+        new_markdown_cell("## P4 Lengths\n\n**Predict.** Where does it fail?"),
+        code('rows = sweep()\nfor row in rows:\n    claim(row, "one")\nshow(rows)'),
+        code('# The answer\nlow = min(rows)\nclaim(low, "at twelve")', "predict"),
+        code('# The answer\nhigh = max(rows)\nclaim(high, "at thirty")', "predict"),
+        new_markdown_cell("**Reading the table.** At twelve.\n\n- and here\n\n**Predict.** Next?\n\n## More\n\nText."),
+        code('print(high)\nclaim(True, "kept")'),
+    )
+    cells = [cell.source for cell in building.without_answers(nb.cells)]
+    assert cells[1:3] == ["## The data\n\n**Reading the figure.** Six digits.", 'claim(True, "six")']
+    assert cells[4:6] == ["rows = sweep()\nshow(rows)", "# The answer\nhigh = max(rows)"], "what others need stays"
+    assert cells[6:] == ["**Predict.** Next?\n\n## More\n\nText.", 'print(high)\nclaim(True, "kept")']
+
+
+@pytest.mark.parametrize("path", notebooks.paths(), ids=lambda path: path.stem)
+def test_no_cell_reads_a_name_that_was_withheld_with_another(path):
+    nb = notebooks.read(path)
+    before, after = names(nb), names(building.source_notebook(nb, path.name[:2]))
+    assert not (after["read"] - after["made"]) & before["made"]
+    top = {
+        getattr(node, "name", "")
+        for cell in nb.cells
+        if cell.cell_type == "code"
+        for node in ast.parse(cell.source).body
+    }
+    taken = {"check", "model_class", "progress", "solution"} & top
+    assert not taken or path.name[:2] == "08", "names of the edition; 08 has a function check in its first edition"
+
+
+def names(nb):
+    """Names that a notebook's code reads, and those that it makes."""
+    found = {"read": set(), "made": set()}
+    for node in (node for cell in nb.cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))):
+        if isinstance(node, ast.Name):
+            found["read" if isinstance(node.ctx, ast.Load) else "made"].add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.alias)):
+            found["made"].add((getattr(node, "asname", None) or node.name).partition(".")[0])
+        elif isinstance(node, ast.arg):
+            found["made"].add(node.arg)
+    return found
 
 
 def test_extra_points_are_no_points_of_the_sheet():

@@ -1,10 +1,12 @@
 """In a notebook: check, what is kept, what is looked up, progress and solutions."""
 
 import ast
+import zipfile
 
 import answers
 import answers_generative
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from lib.storage.fingerprint import code_fingerprint
 from lib.storage.paths import ROOT
@@ -132,3 +134,39 @@ def test_the_words_that_a_student_reads_are_no_code():
         told = " ".join(exercises.item(code)["hints"])
         assert not [line for line in lines if line in told]
         assert ast.parse(cutting.stub(code))
+
+
+def test_in_a_notebook_before_its_own_an_item_is_ours_until_it_is_written(typed, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(working, "NOTEBOOK", "01")
+    monkeypatch.setattr(working, "SOLUTIONS", archive := tmp_path / "solutions.zip")
+    with pytest.raises(working.NotYetWritten):
+        working.written("T3", "LSTMCell")
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("T3.py", cutting.solution("T3"))
+    assert working.written("T3", "LSTMCell")(2, 3).linear.out_features == 12
+    assert "T3 (LSTMCell and LSTM) is a task of notebook 02: until you" in capsys.readouterr().out
+    assert "T3" not in working.state() and working.written("T3", "LSTM") and not capsys.readouterr().out
+    monkeypatch.setattr(working, "NOTEBOOK", "02")
+    with pytest.raises(working.NotYetWritten):
+        working.written("T3", "LSTMCell")
+
+
+def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
+    shell = InteractiveShell()
+    shell._showtraceback = lambda kind, error, lines: told.append(lines)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr(working, "NOTEBOOK", "")
+    working.start("02")
+    typed.append(SOLVED)
+    monkeypatch.setattr(working, "_cells", lambda: typed)
+    working.check("T3")
+    told = []
+    shell.user_ns |= {"cell": working.written("T3", "LSTMCell")(2, 3)}
+    for code in ("runs['LSTM']", "cell.linear", "(3).real_part"):
+        shell.run_cell(code)
+    first, second, other = told
+    assert first == [
+        "name 'runs' is not defined: it comes from a cell above that has not run to its end; open tasks: T2, T4"
+    ]
+    assert second == ["this cell looks into our LSTMCell, and yours has no 'linear': go on with the next one"]
+    assert len(other) > 1 and "real_part" in other[-1]
