@@ -206,10 +206,11 @@ def _code_cells(code):
     difficulty = "●" * row["difficulty"] + "○" * (3 - row["difficulty"])
     hints = [f"<details><summary>Hint {n}</summary>\n\n{hint}\n\n</details>" for n, hint in enumerate(row["hints"], 1)]
     text = f"**{code} {row['title']}.** {_worth(row)}, about {row['minutes']} minutes, {difficulty}\n\n"
-    text += (
-        f"Write {' and '.join(f'`{name}`' for name in found)}. Signatures and docstrings say what is asked; inside, "
-    )
-    text += "everything is yours. Run the cell, then its check.\n\n" + "\n".join(hints)
+    text += f"Write {cutting.listed(code, '`{}`')}. Signatures and docstrings say what is asked; inside, "
+    text += "everything is yours. Run the cell, then its check."
+    if named := [f"`{owner}.{name}`" for owner, several in row.get("attributes", {}).items() for name in several]:
+        text += f" Later cells look for {', '.join(named)}: where these are called otherwise, they have to be skipped."
+    text += "\n\n" + "\n".join(hints)
     assigned = f'{", ".join(found)} = model_class("{code}")  # yours, once all checks pass'
     return [
         new_markdown_cell(text),

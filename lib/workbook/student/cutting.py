@@ -33,6 +33,12 @@ def names(code):
     return [name.rpartition(".")[2] for name in exercises.item(code).get("definitions", [])]
 
 
+def listed(code, form="{}"):
+    """The names of an item's classes and functions as one would say them."""
+    *first, last = map(form.format, names(code))
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def solution(code, marked=False):
     """The text of an item's solution cell: the imports it needs, then its classes and functions as in the library; with
     `marked` what is to be written stands between BEGIN and END SOLUTION.
@@ -43,6 +49,7 @@ def solution(code, marked=False):
     head = _imports(module, "\n".join(texts), names(code))
     if marked:
         texts = [_marked(text, exercises.given_in(one, given)) for one, text in zip(definitions, texts, strict=True)]
+        texts = [discreet(text, code) for text in texts]
     return "\n\n\n".join([head, *texts]) if head else "\n\n\n".join(texts)
 
 
@@ -74,6 +81,14 @@ def _marked(text, given):
         shapes = [f"{indent}# {line}" for line in shapes]
         lines[before : node.end_lineno] = [*shapes, indent + BEGIN, *body, indent + END]
     return "\n".join(lines)
+
+
+def discreet(text, code):
+    """A text without the sentences that would answer one of the item's questions."""
+    for sentence in exercises.item(code).get("withheld", []):
+        words = r"\s+".join(map(re.escape, sentence.split()))
+        text = re.sub(rf"\s*{words}", "", text)
+    return text
 
 
 def _functions(tree):
@@ -168,7 +183,8 @@ def cut_library(files, items):
         for definition in exercises.answer(code)[0]:
             file = definition.__module__.replace(".", "/") + ".py"
             kept = exercises.given_in(definition, given)
-            cut[file] = _without_bodies(cut.get(file, files[file]), definition.__qualname__, code, kept)
+            text = _without_bodies(cut.get(file, files[file]), definition.__qualname__, code, kept)
+            cut[file] = discreet(text, code)
     return cut
 
 

@@ -1,5 +1,5 @@
-"""What a student edition leaves out of a notebook: cells that are tagged `solution`, and, in the section of an item that
-is answered in words, the readings and claims, since they are its answer.
+"""What a student edition leaves out of a notebook: cells that are tagged `solution`, and, in the section of an item
+that is answered in words, the readings and claims, since they are its answer.
 """
 
 import ast

@@ -8,6 +8,7 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -77,7 +78,7 @@ def check(item):
         (path,) = notebooks.paths(number)
         text = _cell(item, _cells())
         if text is None:
-            print(f"{item}: run the cell with {_named(item)} first, then this one")
+            print(f"{item}: run the cell with {cutting.listed(item)} first, then this one")
             return 0
         before = cutting.needed_imports(notebooks.read(path), text)
         result = checking.here(item, text, before)
@@ -85,8 +86,18 @@ def check(item):
     except (notebooks.UsageError, OSError, SyntaxError) as error:
         print(f"{item} cannot be tested: {error}")
         return 0
-    print("\n".join(report(row, result)))
+    print("\n".join([*report(row, result), *_remarks(row, text)]))
     return result.points
+
+
+def _remarks(row, text):
+    """What costs no points: names that later cells read and that a class does not have."""
+    classes = {node.name: ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    for owner, wanted in row.get("attributes", {}).items():
+        source = classes.get(owner, "register_")
+        missing = [name for name in wanted if not re.search(rf"\bself\.{name}\b|register_|setattr", source)]
+        if missing:
+            yield f"  Remark: later cells look for {', '.join(missing)} in {owner}. It costs no points to skip them."
 
 
 def report(row, result):
@@ -122,10 +133,6 @@ def _cell(item, sources):
     return best[1]
 
 
-def _named(item):
-    return " and ".join(cutting.names(item))
-
-
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
@@ -159,10 +166,10 @@ def written(item, name):
         path = work_folder() / "ours" / f"{item}.py"
         if not path.is_file():
             write_atomically(path, ours.encode())
-            print(f"{item} ({_named(item)}) is a task of notebook {number}: until you have written it, ours is used")
+            print(f"{item} ({cutting.listed(item)}) is a task of notebook {number}: ours is used until yours is there")
     if not path.is_file():
         raise NotYetWritten(
-            f"{item} ({_named(item)}) is yours to write, in notebook {number}, in the cell above its check"
+            f"{item} ({cutting.listed(item)}) is yours to write, in notebook {number}, in the cell above its check"
         )
     return getattr(_module(item, path, path.stat().st_mtime_ns), name)
 

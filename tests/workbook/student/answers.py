@@ -44,6 +44,40 @@ class VanillaLSTM(nn.Module):
         return (p, (hs, cs)) if return_states else p
 """
 
+RNN_TWO_LAYERS = """
+class RNNCell(nn.Module):
+    def __init__(self, n_in, n):
+        super().__init__()
+        self.from_input, self.from_state = nn.Linear(n_in, n), nn.Linear(n, n, bias=False)
+
+    def forward(self, x, h):
+        return (self.from_state(h) + self.from_input(x)).tanh()
+"""
+RNN_BY_PRODUCTS = """
+class RNNCell(nn.Module):
+    def __init__(self, n_in, n):
+        super().__init__()
+        self.both = nn.Linear(n + n_in, n)
+
+    def forward(self, x, h):
+        W = self.both.weight
+        a = h @ W[:, : h.shape[1]].T + x @ W[:, h.shape[1] :].T + self.both.bias
+        return 1 - 2 / (torch.exp(2 * a) + 1)
+"""
+RNN = """
+class RNN(nn.Module):
+    def __init__(self, n_in, n, n_out, cell=RNNCell):
+        super().__init__()
+        self.n, self.step, self.read = n, cell(n_in, n), nn.Linear(n, n_out)
+
+    def forward(self, x, return_states=False):
+        states = [torch.zeros(len(x), self.n)]
+        for t in range(x.shape[1]):
+            states.append(self.step(x[:, t], states[-1]))
+        out = self.read(states[-1])
+        return (out, states[1:]) if return_states else out
+"""
+
 LSTM = """
 class LSTM(nn.Module):
     def __init__(self, input_size, hidden_size, output_size, cell=LSTMCell, forget_bias=None):
@@ -266,6 +300,7 @@ class PatchEmbedding(nn.Module):
 RIGHT = {  # item: {name: text}
     "P2": {"by columns, two biases": RNN_BY_COLUMNS},
     "P6": {"lists of matrices": LSTM_BY_LISTS},
+    "T2": {"two layers": RNN_TWO_LAYERS + RNN, "by products": RNN_BY_PRODUCTS + RNN},
     "T3": {
         "gates in another order": CELL_OTHER_ORDER + LSTM,
         "interleaved gates": CELL_INTERLEAVED + LSTM,

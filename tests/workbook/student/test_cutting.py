@@ -13,12 +13,26 @@ ITEMS = cutting.coded()
 
 @pytest.mark.parametrize("item", ITEMS)
 def test_a_stub_is_a_subset_of_the_solution(item):
-    solution, stub = cutting.solution(item).splitlines(), iter(cutting.stub(item).splitlines())
+    solution = cutting.discreet(cutting.solution(item), item).splitlines()
+    stub = iter(cutting.stub(item).splitlines())
     added = {"# YOUR CODE HERE", "raise NotImplementedError"}
     kept = [line for line in stub if line.strip() not in added and not line.strip().startswith("# ")]
     remaining = iter(solution)
     assert all(line in remaining for line in kept), "in the same order"
     assert sum(map(bool, kept)) < sum(map(bool, solution))
+
+
+@pytest.mark.parametrize("item", [item for item in ITEMS if "withheld" in exercises.item(item)])
+def test_sentences_that_answer_a_question_are_in_no_docstring_of_a_students(item):
+    def joined(text):
+        return " ".join(text.split())
+
+    files = {one.__module__.replace(".", "/") + ".py" for one in exercises.answer(item)[0]}
+    cut = cutting.cut_library({name: (ROOT / name).read_text("utf-8") for name in files}, [item])
+    for sentence in exercises.item(item)["withheld"]:
+        assert sentence in joined(cutting.solution(item)), "as it stands in the library"
+        assert sentence not in joined(cutting.stub(item) + "".join(cut.values()))
+    compile(cutting.stub(item), "stub", "exec")
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -29,7 +43,7 @@ def test_signatures_and_docstrings_stay_and_bodies_go(item):
         return [(node.name, ast.get_docstring(node), ast.unparse(getattr(node, "args", ast.Pass()))) for node in nodes]
 
     stub = cutting.stub(item)
-    assert outline(stub) == outline(cutting.solution(item))
+    assert outline(stub) == outline(cutting.discreet(cutting.solution(item), item))
     methods = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.FunctionDef)]
     given = {name.rpartition(".")[2] for name in exercises.item(item).get("given", [])}
     for method in methods:

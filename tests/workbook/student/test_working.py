@@ -26,6 +26,15 @@ def test_a_passed_cell_is_kept_and_used(typed, capfd):
     assert cell(2, 3).layer.out_features == 12 and working.written("T3", "LSTM") is network
 
 
+def test_names_that_later_cells_read_are_remarked_on_and_cost_nothing(typed, capsys):
+    typed.append(SOLVED)
+    working.check("T3")
+    assert "Remark: later cells look for linear in LSTMCell. It costs no points" in capsys.readouterr().out
+    typed.append(answers.HEAD + cutting.solution("T3"))
+    working.check("T3")
+    assert "Remark" not in capsys.readouterr().out
+
+
 def test_a_kept_cell_brings_the_imports_of_the_notebook_that_it_needs(typed):
     typed.append(answers.CELL_OTHER_ORDER + answers.LSTM)  # without its own imports
     assert working.check("T3") == 15
@@ -144,7 +153,7 @@ def test_in_a_notebook_before_its_own_an_item_is_ours_until_it_is_written(typed,
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("T3.py", cutting.solution("T3"))
     assert working.written("T3", "LSTMCell")(2, 3).linear.out_features == 12
-    assert "T3 (LSTMCell and LSTM) is a task of notebook 02: until you" in capsys.readouterr().out
+    assert "T3 (LSTMCell and LSTM) is a task of notebook 02: ours is used until" in capsys.readouterr().out
     assert "T3" not in working.state() and working.written("T3", "LSTM") and not capsys.readouterr().out
     monkeypatch.setattr(working, "NOTEBOOK", "02")
     with pytest.raises(working.NotYetWritten):
