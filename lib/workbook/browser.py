@@ -67,12 +67,13 @@ def serving(command, address, log, **settings):
 
 
 @contextmanager
-def jupyterlab(folder, launcher=("jupyter", "lab")):
+def jupyterlab(folder, launcher=("jupyter", "lab"), shown="notebooks", library=ROOT):
     """A JupyterLab without settings of the reader's, over `folder`/notebooks.
 
     Args:
         folder: pathlib.Path; settings and logs lie there too.
         launcher: module and command that start it: `jupyter lab`, or `lib.workbook lab` with the workbook's defaults.
+        shown: the folder within it that is shown. library: the workbook, or student edition, whose library is used.
 
     Yields:
         The address of the notebook NAME in the workspace STEM.
@@ -83,13 +84,14 @@ def jupyterlab(folder, launcher=("jupyter", "lab")):
     tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     tracker.parent.mkdir(parents=True, exist_ok=True)
     tracker.write_text('{"windowingMode": "none"}')  # all cells stay in the page, so that they can be looked at
-    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
+    stored = checkpoints_folder() if library == ROOT else library / "checkpoints"
+    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(stored)}
     command = [sys.executable, "-m", *launcher, "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / shown}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += ["--LabApp.expose_app_in_browser=True"]
-    environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | own | {"PYTHONPATH": str(library)}
     answers = f"http://127.0.0.1:{port}/api?token=test"
     with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
         yield f"http://127.0.0.1:{port}/lab/workspaces/STEM/tree/NAME?token=test"

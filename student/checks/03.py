@@ -270,6 +270,17 @@ def positions(student):
         "something else",
         "multiplied instead of added, or added in another order",
     )
+    spread = [
+        student.build("PatchEmbedding", 8, 12, 2, 8, positions="learned", start=start).method("positions").std()
+        for start in (0.02, 1.0)
+    ]
+    expect(
+        20 < spread[1] / spread[0] < 125,
+        "positions that start 50 times as large",
+        "start = 0.02 and start = 1",
+        f"{spread[1] / spread[0]:.1f} times as large",
+        "start is not looked at",
+    )
     shown = own.method("positions")
     expect_shape(shown, (T * P, E), "positions()")
     expect(

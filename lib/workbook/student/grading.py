@@ -37,10 +37,11 @@ def grade(submissions, sandbox="bubblewrap", limits=None):
     }
     if not releases:
         raise UsageError("there is no course to grade for: make student")
-    found = hand_ins.found(submissions)
+    found, told = hand_ins.found(submissions)
     probe(folder / "edition", sandbox)
     if sandbox == "none":
         print(NOT_ISOLATED, file=sys.stderr)
+    print("\n".join(told), end="\n" * bool(told), file=sys.stderr)
     grades, nbgrader = {}, building.api(folder)
     for name, path in (bar := tqdm(found.items(), desc="grading", unit="hand-in", disable=not sys.stderr.isatty())):
         bar.set_postfix_str(name)
@@ -55,10 +56,8 @@ def grade(submissions, sandbox="bubblewrap", limits=None):
 
 def _one(folder, nbgrader, releases, name, path, sandbox, limits):
     """Grade one hand-in, or take its results from an earlier run."""
-    raw = hand_ins.notebooks_in(path, {key.partition("/")[2] for key in releases})
+    raw, told = hand_ins.notebooks_in(path, {key.partition("/")[2] for key in releases})
     handed = {key: raw[key.partition("/")[2]] for key in releases if key.partition("/")[2] in raw}
-    if not handed:
-        raise UsageError(f"{path.name} holds none of the notebooks {', '.join(sorted(releases))}")
     seed = (folder / "seed.txt").read_text("utf-8")
     stamp = hashlib.sha256(seed.encode() + _code().encode())
     for key in sorted(handed):
@@ -66,20 +65,19 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
     stored = folder / "results" / f"{name}.json"
     if stored.exists() and (old := json.loads(stored.read_text("utf-8")))["stamp"] == stamp.hexdigest():
         return old
-    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": ""}
+    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told)}
     for key, data in handed.items():
         target = folder / "submitted" / name / key
         write_atomically(target, data)
         try:
             nb = hand_ins.tidied(target, releases[key])
         except UsageError as error:
-            result["problem"] += f"{error} "
+            result["problem"] += "; " * bool(result["problem"]) + str(error)
             nb = releases[key]
         write_atomically(target, (nbformat.writes(nb) + "\n").encode())
         for code in _items_in(releases[key]):
-            before = cutting.needed_imports(
-                releases[key], _parsable(text := hand_ins.source_of(nb, f"{code}-solution"))
-            )
+            text = hand_ins.python(hand_ins.source_of(nb, f"{code}-solution"))
+            before = cutting.needed_imports(releases[key], _parsable(text))
             result["items"][code] = vars(graded(folder / "edition", code, text, before, int(seed), sandbox, limits))
         answers = [one for one in _grade_ids(nb) if "-answer-" in one]
         result["words"] |= {one: hand_ins.source_of(nb, one).strip() not in ("", EMPTY) for one in answers}

@@ -3,6 +3,7 @@
 Nothing is unpacked but notebooks of the expected names, wherever they lie in the archive; no path of it is used.
 """
 
+import ast
 import re
 import unicodedata
 import zipfile
@@ -13,35 +14,42 @@ import nbformat
 from lib.workbook.notebooks import UsageError, read
 
 MOST_BYTES = 30_000_000  # of a notebook
+COPY = re.compile(r"[ _-]*\(\d+\)$")  # what browsers add to the name of a second download
+OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".ipynb")
+MAGIC = re.compile(r"(?m)^[%!].*\n?")  # IPython's own commands, which are no Python
 KEPT_OUTPUTS = ("text/plain", "image/png")  # what a marker may see of a hand-in
 
 
 def found(folder):
-    """{name: archive or folder} of all hand-ins in a folder.
+    """All hand-ins in a folder: ({name: archive or folder}, [what is to be told about them]).
 
     A hand-in is a zip file, or a folder with notebooks somewhere in it; a folder that holds a single zip file, as
-    upload pages make them, is that archive.
+    upload pages make them, is that archive. Of several of one name, "Ada-1 (2).zip" among them, the newest is taken.
 
     Raises:
-        UsageError: there is no such folder, it holds none, or two have one name.
+        UsageError: there is no such folder, or it holds none.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UsageError(f"SUBMISSIONS: there is no folder {folder}")
-    hand_ins = {}
+    hand_ins, told = {}, []
     for path in sorted(folder.iterdir()):
         inside = [*path.rglob("*.zip")] if path.is_dir() and not path.is_symlink() else []
         if len(inside) == 1 and not [*path.rglob("*.ipynb")]:
             path = inside[0]
-        if path.is_symlink() or not (path.is_dir() or path.suffix == ".zip"):
+        if path.is_symlink() or not (path.is_dir() or path.suffix.lower() in (".zip", *OTHER_ARCHIVES)):
             continue
-        name = plain_name(path.stem if path.suffix == ".zip" else path.name)
-        if name in hand_ins:
-            raise UsageError(f"SUBMISSIONS: {path} and {hand_ins[name]} would both be {name}: rename one")
+        name = plain_name(COPY.sub("", path.name if path.is_dir() else path.stem))
+        if path.suffix.lower() in OTHER_ARCHIVES:
+            told.append(f"{path.name} is no zip archive and no folder, and is left out: unpack it into a folder {name}")
+            continue
+        if (other := hand_ins.get(name, path)) != path:
+            path, other = sorted((path, other), key=lambda one: one.stat().st_mtime, reverse=True)
+            told.append(f"{name}: of two hand-ins the newer one is graded, {path.name}, and not {other.name}")
         hand_ins[name] = path
     if not hand_ins:
-        raise UsageError(f"SUBMISSIONS: {folder} holds no archives and no folders")
-    return hand_ins
+        raise UsageError("\n".join([f"SUBMISSIONS: {folder} holds no archives and no folders", *told]))
+    return hand_ins, told
 
 
 def plain_name(text):
@@ -50,26 +58,48 @@ def plain_name(text):
 
 
 def notebooks_in(path, wanted):
-    """{name: bytes} of the notebooks of these names; of several of one name, that with the shortest path.
+    """The notebooks of these names: ({name: bytes}, [what is to be told about them]).
+
+    Of several of one name that with the shortest path is taken; where none is called so, one whose name holds the name,
+    such as "02_memory (1).ipynb".
 
     Raises:
-        UsageError: the archive cannot be read, or a notebook is far too large.
+        UsageError: the archive cannot be read, holds none of them, or a notebook is far too large.
     """
     try:
         if path.is_dir():
-            files = [one for one in path.rglob("*.ipynb") if one.is_file() and not one.is_symlink()]
-            chosen = _chosen({one.relative_to(path).as_posix(): one for one in files}, wanted)
-            return {name: _limited(one.open("rb"), name) for name, one in chosen.items()}
-        with zipfile.ZipFile(path) as archive:
-            chosen = _chosen({info.filename: info for info in archive.infolist()}, wanted)
-            return {name: _limited(archive.open(info), name) for name, info in chosen.items()}
+            files = [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+            chosen, told = _chosen({one.relative_to(path).as_posix(): one for one in files}, wanted)
+            read = {name: _limited(one.open("rb"), name) for name, one in chosen.items()}
+        else:
+            with zipfile.ZipFile(path) as archive:
+                files = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+                chosen, told = _chosen(files, wanted)
+                read = {name: _limited(archive.open(info), name) for name, info in chosen.items()}
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise UsageError(f"{path.name} cannot be read: {error}") from error
+    if not read:
+        held = ", ".join(sorted({str(name).rpartition("/")[2] for name in files})[:5]) or "nothing"
+        raise UsageError(f"{path.name} holds none of the notebooks {', '.join(sorted(wanted))}, but {held}")
+    return read, told
 
 
 def _chosen(files, wanted):
-    named = sorted(files, key=lambda name: (name.count("/"), len(name), name), reverse=True)
-    return {name.rpartition("/")[2]: files[name] for name in named if name.rpartition("/")[2] in wanted}
+    """The notebooks of the wanted names among files, {their path: anything}, and what is to be told."""
+    ordered = sorted(files, key=lambda path: (path.count("/"), len(path), path))
+    chosen, told = {}, []
+    for name in sorted(wanted):
+        exact = [path for path in ordered if path.rpartition("/")[2] == name]
+        stem = name.removesuffix(".ipynb").lower()
+        close = [
+            path for path in ordered if stem in path.rpartition("/")[2].lower() and path.lower().endswith(".ipynb")
+        ]
+        close = [path for path in close if ".ipynb_checkpoints" not in path]
+        if exact or close:
+            chosen[name] = files[(exact or close)[0]]
+        if not exact and close:
+            told.append(f"{close[0]} is taken for {name}" + f" (and not {', '.join(close[1:])})" * bool(close[1:]))
+    return chosen, told
 
 
 def _limited(stream, name):
@@ -77,7 +107,7 @@ def _limited(stream, name):
         data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"{name} is larger than {MOST_BYTES // 10**6} MB")
-    return data
+    return data.removeprefix(b"\xef\xbb\xbf")  # an editor's mark of UTF-8
 
 
 def tidied(path, release):
@@ -108,10 +138,48 @@ def tidied(path, release):
             cell.outputs = [_plain(output) for output in cell.outputs]
         cell.pop("attachments", None)
         cells.append(cell)
-    cells += [cell for name, cell in given.items() if name not in theirs]
+    for name, cell in given.items():
+        if name not in theirs:
+            cells.append(theirs.setdefault(name, nbformat.from_dict(cell)))
+        if not cell.metadata.nbgrader.locked and theirs[name].source.strip() == cell.source.strip():
+            theirs[name].source = _elsewhere(nb.cells, release.cells, name) or cell.source
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number:04d}"
     return nbformat.from_dict({**release, "cells": cells})
+
+
+def _elsewhere(cells, released, name):
+    """What was written for a task into cells of one's own; None if nothing was.
+
+    For code the last cell that defines most of what the task asks for; for words the text below the question.
+    """
+    (place,) = [n for n, cell in enumerate(released) if cell.metadata.get("nbgrader", {}).get("grade_id") == name]
+    ours = {cell.source.strip() for cell in released}
+    if released[place].cell_type == "code":
+        wanted = defined(released[place].source)
+        texts = [cell.source for cell in cells if cell.cell_type == "code" and cell.source.strip() not in ours]
+        found = max(reversed(texts), key=lambda text: len(wanted & defined(text)), default="")
+        return found if wanted & defined(found) else None
+    question = [n for n, cell in enumerate(cells) if cell.source.strip() == released[place - 1].source.strip()]
+    below = []
+    for cell in cells[question[0] + 1 :] if question else []:
+        if cell.cell_type != "markdown" or cell.source.strip() in ours - {released[place].source.strip()}:
+            break
+        below += [cell.source] if cell.source.strip() not in ours else []
+    return "\n\n".join(below) or None
+
+
+def defined(text):
+    """Names of the classes and functions that a cell defines; none if it is no Python."""
+    try:
+        return {node.name for node in ast.parse(python(text)).body if hasattr(node, "name")}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+
+
+def python(text):
+    """A cell without IPython's commands (%%time, !pip) and with one kind of line end."""
+    return MAGIC.sub("", text.replace("\r\n", "\n"))
 
 
 def _plain(output):

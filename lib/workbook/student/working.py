@@ -17,6 +17,7 @@ from lib.storage.files import write_atomically
 from lib.storage.paths import ROOT
 from lib.workbook import exercises, notebooks
 from lib.workbook.student import checking, cutting
+from lib.workbook.student.hand_ins import defined, python
 from lib.workbook.submission.sheets import SHEETS
 
 SOLUTIONS = ROOT / "student" / "solutions.zip"
@@ -118,18 +119,14 @@ def _cells():
     from IPython import get_ipython
 
     shell = get_ipython()
-    return [*shell.user_ns.get("In", [])] if shell else []
+    return [python(text) for text in shell.history_manager.input_hist_raw] if shell else []
 
 
 def _cell(item, sources):
     """The source of the last cell that defines an item's classes; None if no cell does."""
     wanted, best = set(cutting.names(item)), (0, None)
     for source in reversed(sources):
-        try:
-            defined = {getattr(node, "name", "") for node in ast.parse(source).body}
-        except (SyntaxError, ValueError):
-            continue
-        best = max(best, (len(wanted & defined), source), key=lambda one: one[0])  # the first of several wins
+        best = max(best, (len(wanted & defined(source)), source), key=lambda one: one[0])  # the first of several wins
     return best[1]
 
 

@@ -273,13 +273,13 @@ class SelfAttentionLayer(nn.Module):
 
 PATCHES_BY_UNFOLD = """
 class PatchEmbedding(nn.Module):
-    def __init__(self, height, width, patch_size, embed_size, num_frames=3, positions="learned"):
+    def __init__(self, height, width, patch_size, embed_size, num_frames=3, positions="learned", start=0.3):
         super().__init__()
         self.p, self.h, self.w, self.T = patch_size, height, width, num_frames
         self.P, self.E = height * width // patch_size**2, embed_size
         self.proj = nn.Linear(patch_size**2, embed_size)
         if positions == "learned":
-            self.pos = nn.Parameter(torch.randn(num_frames * self.P, embed_size))
+            self.pos = nn.Parameter(start * torch.randn(num_frames * self.P, embed_size))
 
     def to_patches(self, frames):
         B, T, H, W = frames.shape

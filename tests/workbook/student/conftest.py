@@ -13,7 +13,9 @@ def typed(stores, monkeypatch):
     """The list of cells that ran in the notebook; what passes is kept in a folder of the test's."""
     monkeypatch.setenv("WORKBOOK_WORK", str(stores / "work"))
     cells = []
-    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns={"In": cells}))
+    monkeypatch.setattr(
+        "IPython.get_ipython", lambda: SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=cells))
+    )
     return cells
 
 

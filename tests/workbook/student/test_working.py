@@ -79,6 +79,11 @@ def test_the_last_cell_that_defines_all_classes_counts(typed):
     assert working.check("T3") == 15
 
 
+def test_commands_of_ipython_in_a_cell_do_no_harm(typed):
+    typed.append("%%time\n" + SOLVED)
+    assert working.check("T3") == 15
+
+
 def test_without_a_cell_there_is_nothing_to_check(typed, capfd):
     assert working.check("T3") == 0 and "run the cell with LSTMCell and LSTM first" in capfd.readouterr().out
     assert working.check("T99") == 0 and "no exercise 'T99'" in capfd.readouterr().out
