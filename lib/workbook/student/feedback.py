@@ -37,6 +37,8 @@ def page(name, result, marks):
             if cell in marks:
                 mark = "not marked yet" if marks[cell] is None else f"{marks[cell]:g} of {answer['points']:g} points"
                 parts.append(f"<h2>{code}, in words: {mark}</h2>\n<p>{html.escape(answer['question'])}</p>")
+    if result["style"]:
+        parts.append(f"<h2>Style</h2>\n<pre>{html.escape(chr(10).join(result['style'][:20]))}</pre>")
     body = "\n".join(parts)
     title = html.escape(f"Feedback for {name}")
     return f"""<!DOCTYPE html>

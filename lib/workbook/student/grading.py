@@ -7,6 +7,8 @@ that students do not have. What is answered in words waits in nbgrader's formgra
 import csv
 import hashlib
 import json
+import re
+import subprocess
 import sys
 
 import nbformat
@@ -19,6 +21,7 @@ from lib.workbook.student import building, checking, cutting, feedback, hand_ins
 from lib.workbook.student.box import NOT_ISOLATED, Box, probe
 
 EMPTY = "*Your answer.*"  # of an answer's cell
+FORM = "feedback.md"
 MOST_CHARACTERS = 100_000  # of a solution cell, which is parsed here
 
 
@@ -49,23 +52,26 @@ def grade(submissions, sandbox="bubblewrap", limits=None):
             grades[name] = _one(folder, nbgrader, releases, name, path, sandbox, limits)
         except UsageError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            grades[name] = {"problem": str(error), "items": {}}
+            grades[name] = {"problem": str(error), "items": {}, "style": [], "feedback": False}
     _summarise(folder, grades)
     return grades
 
 
 def _one(folder, nbgrader, releases, name, path, sandbox, limits):
     """Grade one hand-in, or take its results from an earlier run."""
-    raw, told = hand_ins.notebooks_in(path, {key.partition("/")[2] for key in releases})
+    raw, told = hand_ins.files_in(path, {key.partition("/")[2] for key in releases}, FORM)
     handed = {key: raw[key.partition("/")[2]] for key in releases if key.partition("/")[2] in raw}
     seed = (folder / "seed.txt").read_text("utf-8")
     stamp = hashlib.sha256(seed.encode() + _code().encode())
     for key in sorted(handed):
         stamp.update(key.encode() + handed[key])
+    form = raw.get(FORM, b"").decode("utf-8", "replace")
+    stamp.update(form.encode())
     stored = folder / "results" / f"{name}.json"
     if stored.exists() and (old := json.loads(stored.read_text("utf-8")))["stamp"] == stamp.hexdigest():
         return old
-    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told)}
+    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told), "style": []}
+    result["feedback"] = _filled_in(form, (folder / "edition" / FORM).read_text("utf-8"))
     for key, data in handed.items():
         target = folder / "submitted" / name / key
         write_atomically(target, data)
@@ -79,6 +85,7 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
             text = hand_ins.python(hand_ins.source_of(nb, f"{code}-solution"))
             before = cutting.needed_imports(releases[key], _parsable(text))
             result["items"][code] = vars(graded(folder / "edition", code, text, before, int(seed), sandbox, limits))
+            result["style"] += _style(code, text)
         answers = [one for one in _grade_ids(nb) if "-answer-" in one]
         result["words"] |= {one: hand_ins.source_of(nb, one).strip() not in ("", EMPTY) for one in answers}
     for sheet in {key.partition("/")[0] for key in handed}:
@@ -102,6 +109,24 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
         if before:
             box.ask(json.dumps({"op": "define", "text": before}))
         return checking.run_defined(code, student)
+
+
+def _style(code, text):
+    """What pycodestyle's rules, as ruff has them, find in a written cell, with lines of up to 120 characters."""
+    if text.strip() == cutting.stub(code).strip():
+        return []
+    rules = ["--isolated", "--preview", "--select", "E,W", "--line-length", "120", "--output-format", "concise"]
+    command = [sys.executable, "-m", "ruff", "check", *rules, "--stdin-filename", code, "-"]
+    done = subprocess.run(
+        command, input=text[:MOST_CHARACTERS].rstrip() + "\n", capture_output=True, text=True, encoding="utf-8"
+    )
+    return [line for line in done.stdout.splitlines() if line.startswith(f"{code}:")]
+
+
+def _filled_in(form, blank):
+    """Whether a feedback form says more than the blank one."""
+    ours = set(map(str.strip, blank.splitlines()))
+    return any(re.search(r"\w", line) and line.strip() not in ours for line in form.splitlines())
 
 
 def _parsable(text):
@@ -169,6 +194,7 @@ def _summarise(folder, grades):
                         )
             waiting += sum(mark is None for mark in marks.values())
             row = {"name": name, "problem": grades[name]["problem"]}
+            row |= {"style": int(not grades[name]["style"]), "feedback": int(grades[name]["feedback"])}
             for sheet in sheets:
                 own = {
                     cell.name: marks[cell.name]

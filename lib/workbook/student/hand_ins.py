@@ -57,8 +57,8 @@ def plain_name(text):
     return re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", text)).strip("._") or "nameless"
 
 
-def notebooks_in(path, wanted):
-    """The notebooks of these names: ({name: bytes}, [what is to be told about them]).
+def files_in(path, wanted, *beside):
+    """The notebooks of these names, and files beside them: ({name: bytes}, [what is to be told about them]).
 
     Of several of one name that with the shortest path is taken; where none is called so, one whose name holds the name,
     such as "02_memory (1).ipynb".
@@ -69,16 +69,17 @@ def notebooks_in(path, wanted):
     try:
         if path.is_dir():
             files = [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
-            chosen, told = _chosen({one.relative_to(path).as_posix(): one for one in files}, wanted)
+            files = {one.relative_to(path).as_posix(): one for one in files}
+            chosen, told = _chosen(files, {*wanted, *beside})
             read = {name: _limited(one.open("rb"), name) for name, one in chosen.items()}
         else:
             with zipfile.ZipFile(path) as archive:
                 files = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-                chosen, told = _chosen(files, wanted)
+                chosen, told = _chosen(files, {*wanted, *beside})
                 read = {name: _limited(archive.open(info), name) for name, info in chosen.items()}
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise UsageError(f"{path.name} cannot be read: {error}") from error
-    if not read:
+    if not wanted & set(read):
         held = ", ".join(sorted({str(name).rpartition("/")[2] for name in files})[:5]) or "nothing"
         raise UsageError(f"{path.name} holds none of the notebooks {', '.join(sorted(wanted))}, but {held}")
     return read, told

@@ -110,6 +110,19 @@ def test_a_folder_is_graded_in_boxes(course, tmp_path):
     check_a_folder_of_hand_ins(course, tmp_path, "bubblewrap")
 
 
+def test_style_and_the_feedback_form():
+    assert grading._style("T3", cutting.stub("T3")) == [] == grading._style("T3", cutting.solution("T3"))
+    found = grading._style("T3", "class LSTMCell:\n    x=1 \n    y = '" + "z" * 120 + "'")
+    assert [line.split()[1] for line in found] == [
+        "missing-whitespace-around-operator:",
+        "trailing-whitespace:",
+        "line-too-long:",
+    ]
+    blank = (building.ROOT / "feedback.md").read_text("utf-8")
+    assert not grading._filled_in("", blank) and not grading._filled_in(blank.replace("\n", "\r\n"), blank)
+    assert grading._filled_in(blank.replace("| 02 Memory | |", "| 02 Memory | 6 |"), blank)
+
+
 def test_what_is_missing_is_named(stores, capsys, tmp_path):
     assert command_line.main(["grade"]) == 2 and "SUBMISSIONS is missing" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no course to grade for: make student"):
@@ -119,6 +132,6 @@ def test_what_is_missing_is_named(stores, capsys, tmp_path):
 def test_the_page_shows_what_students_wrote_as_text():
     result = vars(checking.Result("T3", 3, 15, [("<b>", 4, ["came out: <script>alert(1)</script>"])]))
     marks = {"T4-answer-1": None, "T3-check": 3}
-    page = feedback.page("<i>Ada", {"problem": "", "items": {"T3": result}}, marks)
+    page = feedback.page("<i>Ada", {"problem": "", "items": {"T3": result}, "style": ["T3:1:1: W291 <x>"]}, marks)
     assert "&lt;script&gt;" in page and "<script>" not in page and "<i>" not in page
-    assert "3 of 15 points" in page and "T4, in words: not marked yet" in page
+    assert "W291 &lt;x&gt;" in page and "3 of 15 points" in page and "T4, in words: not marked yet" in page

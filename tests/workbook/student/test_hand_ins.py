@@ -63,7 +63,7 @@ def test_umlauts_and_other_archives(tmp_path):
     packed(tmp_path / unicodedata.normalize("NFD", "Müller-Öz-7.zip"), {"notebooks/02_memory.ipynb": "x"})
     (tmp_path / "Bob-2.rar").write_bytes(b"Rar!")
     found, told = hand_ins.found(tmp_path)
-    assert list(found) == ["Müller-Öz-7"] and hand_ins.notebooks_in(found["Müller-Öz-7"], {NAME}) == ({NAME: b"x"}, [])
+    assert list(found) == ["Müller-Öz-7"] and hand_ins.files_in(found["Müller-Öz-7"], {NAME}) == ({NAME: b"x"}, [])
     assert told == ["Bob-2.rar is no zip archive and no folder, and is left out: unpack it into a folder Bob-2"]
 
 
@@ -73,7 +73,7 @@ def test_a_notebook_of_another_name_is_taken_where_none_has_the_right_one(tmp_pa
         "a/02_Memory-Copy1.ipynb": "c",
         ".ipynb_checkpoints/02_memory-checkpoint.ipynb": "d",
     }
-    found, told = hand_ins.notebooks_in(packed(tmp_path / "x.zip", files), {NAME})
+    found, told = hand_ins.files_in(packed(tmp_path / "x.zip", files), {NAME})
     assert found == {NAME: b"b"}
     assert told == ["02_memory (1).ipynb is taken for 02_memory.ipynb (and not a/02_Memory-Copy1.ipynb)"]
 
@@ -81,10 +81,10 @@ def test_a_notebook_of_another_name_is_taken_where_none_has_the_right_one(tmp_pa
 def test_a_wrong_folder_is_named_with_what_it_holds(tmp_path):
     path = packed(tmp_path / "x.zip", {"lib/models/vae.py": "", "Ada-1.zip": ""})
     with pytest.raises(UsageError, match="x.zip holds none of the notebooks 02_memory.ipynb, but Ada-1.zip, vae.py"):
-        hand_ins.notebooks_in(path, {NAME})
+        hand_ins.files_in(path, {NAME})
     (tmp_path / "empty.zip").write_bytes(b"")
     with pytest.raises(UsageError, match="empty.zip cannot be read: File is not a zip file"):
-        hand_ins.notebooks_in(tmp_path / "empty.zip", {NAME})
+        hand_ins.files_in(tmp_path / "empty.zip", {NAME})
 
 
 def test_only_notebooks_of_the_course_are_read_wherever_they_lie(tmp_path):
@@ -95,22 +95,22 @@ def test_only_notebooks_of_the_course_are_read_wherever_they_lie(tmp_path):
     }
     files |= {"/etc/passwd": b"x", "notebooks/other.ipynb": b"y", "student/checks/02.py": b"z"}
     path = packed(tmp_path / "x.zip", files)
-    assert hand_ins.notebooks_in(path, {NAME}) == ({NAME: b"right"}, [])
+    assert hand_ins.files_in(path, {NAME}) == ({NAME: b"right"}, [])
     assert sorted(one.name for one in tmp_path.iterdir()) == ["x.zip"], "nothing was unpacked"
     (tmp_path / "y" / "deep").mkdir(parents=True)
     (tmp_path / "y" / "deep" / NAME).write_bytes(b"here")
     (tmp_path / "y" / NAME).symlink_to("/etc/hostname")
-    assert hand_ins.notebooks_in(tmp_path / "y", {NAME}) == ({NAME: b"here"}, [])
+    assert hand_ins.files_in(tmp_path / "y", {NAME}) == ({NAME: b"here"}, [])
 
 
 def test_what_is_no_archive_or_too_large_is_refused(tmp_path, monkeypatch):
     (tmp_path / "x.zip").write_bytes(b"PK nonsense")
     with pytest.raises(UsageError, match="x.zip cannot be read"):
-        hand_ins.notebooks_in(tmp_path / "x.zip", {NAME})
+        hand_ins.files_in(tmp_path / "x.zip", {NAME})
     monkeypatch.setattr(hand_ins, "MOST_BYTES", 1000)
     bomb = packed(tmp_path / "bomb.zip", {NAME: b"0" * 5000})
     with pytest.raises(UsageError, match="larger than"):
-        hand_ins.notebooks_in(bomb, {NAME})
+        hand_ins.files_in(bomb, {NAME})
 
 
 def tidied(tmp_path, nb):

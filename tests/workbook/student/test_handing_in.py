@@ -28,7 +28,7 @@ def test_notebooks_are_packed_as_they_stand_and_can_be_graded(stores, monkeypatc
     archive = stores / "exports" / "Lovelace-123.zip"
     with zipfile.ZipFile(archive) as packed:
         assert "notebooks/02_memory.ipynb" in packed.namelist()
-    (data,) = hand_ins.notebooks_in(archive, {"02_memory.ipynb"})[0].values()
+    (data,) = hand_ins.files_in(archive, {"02_memory.ipynb"})[0].values()
     nb = nbformat.reads(data.decode(), 4)
     assert hand_ins.source_of(nb, "T3-solution") == "class LSTMCell: ..."
     assert nb.cells[-1].outputs[0].ename == "NotYetWritten"
