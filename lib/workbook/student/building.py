@@ -87,7 +87,7 @@ def make(sheet=None, solutions=True, solved=None):
     assignments = {letter: notebooks_of(letter, paths) for letter in letters}
     numbers = {letter: {path.name[:2] for path in found} for letter, found in assignments.items()}
     items = {
-        letter: [one for one in _items() if exercises.item(one)["notebook"] in numbers[letter]] for letter in letters
+        letter: [one for one in ours() if exercises.item(one)["notebook"] in numbers[letter]] for letter in letters
     }
     if not any(items.values()):
         raise UsageError(f"sheet {sheet} has no items with points yet")
@@ -119,7 +119,7 @@ def make(sheet=None, solutions=True, solved=None):
     )
 
 
-def _items():
+def ours():
     return [code for code in exercises.items() if cutting.ready(code)]
 
 
@@ -144,7 +144,7 @@ def _released(solutions, solved):
 
 def source_notebook(nb, number):
     """A notebook as nbgrader's source: a solution and a check for every item, a place for every answer."""
-    own = [code for code in _items() if exercises.item(code)["notebook"] == number]
+    own = [code for code in ours() if exercises.item(code)["notebook"] == number]
     cells, placed, answered = [], set(), {}
     for cell in without_answers(nb.cells):
         shown = _shown(cell, own)
@@ -255,7 +255,7 @@ def _write_edition(folder, paths, released):
     """Everything that a student needs, in `edition/`."""
     edition = folder / "edition"
     names = [*archive.FILES, *archive.own_files(), *archive.own_data()]
-    names += [f"notebooks/{name}" for name in archive.BESIDE]
+    names += [".gitignore", *(f"notebooks/{name}" for name in archive.BESIDE)]
     names = [name for name in names if not name.startswith(LEFT_OUT)]
     for name in names:
         _copy(ROOT / name, edition / name)

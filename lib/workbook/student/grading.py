@@ -71,7 +71,7 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
     if stored.exists() and (old := json.loads(stored.read_text("utf-8")))["stamp"] == stamp.hexdigest():
         return old
     result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told), "style": []}
-    result["feedback"] = _filled_in(form, (folder / "edition" / FORM).read_text("utf-8"))
+    result["feedback"] = filled_in(form, (folder / "edition" / FORM).read_text("utf-8"))
     for key, data in handed.items():
         target = folder / "submitted" / name / key
         write_atomically(target, data)
@@ -85,7 +85,7 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
             text = hand_ins.python(hand_ins.source_of(nb, f"{code}-solution"))
             before = cutting.needed_imports(releases[key], _parsable(text))
             result["items"][code] = vars(graded(folder / "edition", code, text, before, int(seed), sandbox, limits))
-            result["style"] += _style(code, text)
+            result["style"] += style(code, text)
         answers = [one for one in _grade_ids(nb) if "-answer-" in one]
         result["words"] |= {one: hand_ins.source_of(nb, one).strip() not in ("", EMPTY) for one in answers}
     for sheet in {key.partition("/")[0] for key in handed}:
@@ -111,7 +111,7 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
         return checking.run_defined(code, student)
 
 
-def _style(code, text):
+def style(code, text):
     """What pycodestyle's rules, as ruff has them, find in a written cell, with lines of up to 120 characters."""
     if text.strip() == cutting.stub(code).strip():
         return []
@@ -123,7 +123,7 @@ def _style(code, text):
     return [line for line in done.stdout.splitlines() if line.startswith(f"{code}:")]
 
 
-def _filled_in(form, blank):
+def filled_in(form, blank):
     """Whether a feedback form says more than the blank one."""
     ours = set(map(str.strip, blank.splitlines()))
     return any(re.search(r"\w", line) and line.strip() not in ours for line in form.splitlines())

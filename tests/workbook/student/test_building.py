@@ -127,7 +127,7 @@ def test_requests_that_cannot_be_met(stores, monkeypatch):
         building.make("X")
     with pytest.raises(UsageError, match="no solution of T9; there are P2"):
         building.make("B", solved="T2,T9")
-    monkeypatch.setattr(building, "_items", list)
+    monkeypatch.setattr(building, "ours", list)
     with pytest.raises(UsageError, match="sheet E has no items"):
         building.make("E")
 

@@ -111,16 +111,16 @@ def test_a_folder_is_graded_in_boxes(course, tmp_path):
 
 
 def test_style_and_the_feedback_form():
-    assert grading._style("T3", cutting.stub("T3")) == [] == grading._style("T3", cutting.solution("T3"))
-    found = grading._style("T3", "class LSTMCell:\n    x=1 \n    y = '" + "z" * 120 + "'")
+    assert grading.style("T3", cutting.stub("T3")) == [] == grading.style("T3", cutting.solution("T3"))
+    found = grading.style("T3", "class LSTMCell:\n    x=1 \n    y = '" + "z" * 120 + "'")
     assert [line.split()[1] for line in found] == [
         "missing-whitespace-around-operator:",
         "trailing-whitespace:",
         "line-too-long:",
     ]
     blank = (building.ROOT / "feedback.md").read_text("utf-8")
-    assert not grading._filled_in("", blank) and not grading._filled_in(blank.replace("\n", "\r\n"), blank)
-    assert grading._filled_in(blank.replace("| 02 Memory | |", "| 02 Memory | 6 |"), blank)
+    assert not grading.filled_in("", blank) and not grading.filled_in(blank.replace("\n", "\r\n"), blank)
+    assert grading.filled_in(blank.replace("| 02 Memory | |", "| 02 Memory | 6 |"), blank)
 
 
 def test_what_is_missing_is_named(stores, capsys, tmp_path):

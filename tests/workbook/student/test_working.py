@@ -172,7 +172,7 @@ def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
     monkeypatch.setattr(working, "NOTEBOOK", "")
     working.start("02")
     typed.append(SOLVED)
-    monkeypatch.setattr(working, "_cells", lambda: typed)
+    shell.history_manager.input_hist_raw = typed
     working.check("T3")
     told = []
     shell.user_ns |= {"cell": working.written("T3", "LSTMCell")(2, 3)}
