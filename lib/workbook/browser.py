@@ -22,7 +22,10 @@ TIME = 60_000  # ms, until a part of the page must be there
 # Asked of JupyterLab itself: the page shows no number for a cell whose source is folded.
 CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
 UNFINISHED = CELLS + ".filter(({ model }) => model.executionCount === null || model.executionState !== 'idle').length"
-ERROR = ".jp-RenderedText[data-mime-type*=error]"
+ERRORS = (  # of cells, as texts; the page shows them like anything that was written to stderr
+    f"{CELLS}.flatMap(({{ model }}) => model.outputs.toJSON()).filter(output => output.output_type === 'error')"
+    ".map(output => output.traceback.join('\\n'))"
+)
 READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
     f"cells => window.jupyterapp?.shell.currentWidget?.content?.widgets && {CELLS}.length === cells"
     " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
@@ -151,9 +154,9 @@ def run_all(page, path, seconds=400):
     page.wait_for_function(f"() => {UNFINISHED} === {code_cells(path)}")  # else old numbers may pass for new ones
     menu(page, "Run", "Run All Cells")
     try:
-        page.wait_for_function(f"() => {UNFINISHED} === 0 || document.querySelector('{ERROR}')", timeout=1000 * seconds)
+        page.wait_for_function(f"() => {UNFINISHED} === 0 || {ERRORS}.length", timeout=1000 * seconds)
     except TimeoutError:
         notice, left = " ".join(page.locator(".jp-Dialog").all_inner_texts()), page.evaluate(UNFINISHED)
         raise RuntimeError(f"{left} cells of {path.name} were not run in {seconds} s. {notice}") from None
-    if errors := page.locator(ERROR).all_inner_texts():  # the cells after it are not run
+    if errors := page.evaluate(ERRORS):  # the cells after it are not run
         raise RuntimeError(f"a cell of {path.name} failed: {errors[0].strip().splitlines()[-1]}")

@@ -115,7 +115,8 @@ def tidied(path, release):
     """A handed-in notebook in the form that nbgrader expects, whatever has become of its cells.
 
     What is not a student's is taken from the release: the metadata of cells, cells that are locked, cells that are
-    missing. Of outputs, plain text and pictures stay.
+    missing. Of outputs, plain text and pictures stay, and what students write in words holds no HTML, since formgrader
+    shows it in the browser of those who mark.
 
     Args:
         path: the notebook. release: the notebook as it was given out.
@@ -125,8 +126,11 @@ def tidied(path, release):
     """
     nb, theirs = read(path), {}
     given = {cell.metadata.nbgrader.grade_id: cell for cell in release.cells if "nbgrader" in cell.metadata}
+    ours = {cell.source for cell in release.cells if cell.cell_type == "markdown"}
     cells = []
     for cell in nb.cells:
+        if cell.cell_type == "raw" or cell.cell_type == "markdown" and cell.source not in ours:
+            cell.cell_type, cell.source = "markdown", cell.source.replace("<", "&lt;")
         about = cell.metadata.get("nbgrader")
         name = about.get("grade_id") if isinstance(about, dict) else None
         cell.metadata = nbformat.from_dict({})
@@ -136,7 +140,7 @@ def tidied(path, release):
             if given[name].metadata.nbgrader.locked:
                 cell.source = given[name].source
         if cell.cell_type == "code":
-            cell.outputs = [_plain(output) for output in cell.outputs]
+            cell.outputs = [output for output in map(_plain, cell.outputs) if output.get("data", True)]
         cell.pop("attachments", None)
         cells.append(cell)
     for name, cell in given.items():
@@ -185,7 +189,10 @@ def python(text):
 
 def _plain(output):
     if "data" in output:
-        output.data = nbformat.from_dict({kind: data for kind, data in output.data.items() if kind in KEPT_OUTPUTS})
+        kept = {kind: data for kind, data in output.data.items() if kind in KEPT_OUTPUTS}
+        if not re.fullmatch(r"[\w+/=\s]*", str(kept.get("image/png", ""))):
+            del kept["image/png"]
+        output.data = nbformat.from_dict(kept)
         output.metadata = nbformat.from_dict({})
     return output
 

@@ -10,6 +10,7 @@ import pytest
 from lib.workbook import command_line, exercises
 from lib.workbook.notebooks import UsageError
 from lib.workbook.student import building, checking, cutting, feedback, grading
+from lib.workbook.student.bench import Bench
 
 SHEET_B = ("02_memory.ipynb", "03_predictive_vit.ipynb")
 
@@ -49,23 +50,36 @@ def table(course):
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
+class Desk:
+    """A box's place taken by this process, for code that nobody has to fear."""
+
+    def __init__(self, *_):
+        self.ask = Bench({"__name__": "__main__"}).answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
 NOTHING = {"T2": 0, "T3": 0, "T4": 0, "V1": 0, "V2": 0}
 
 
-def check_a_folder_of_hand_ins(course, tmp_path, sandbox):
-    solved = {code: cutting.solution(code) for code in cutting.coded()}
+def check_a_folder_of_hand_ins(course, tmp_path, sandbox, exit):
+    solved = {code: cutting.solution(code) for code in ("P2", "P6", *NOTHING)}
     folder = tmp_path / "hand-ins"
-    every = [path.name for path in (course / "release").glob("*/*.ipynb")]
-    hand_in(course, folder / "Ada-1", solved, every, {"T4-answer-1": "Four <b>layers</b>."})
+    two_sheets = ("01_palindromes.ipynb", *SHEET_B)
+    hand_in(course, folder / "Ada-1", solved, two_sheets, {"T4-answer-1": "Four <b>layers</b>."})
     hand_in(course, folder / "Bob-2", {})
-    shutil.make_archive(folder / "Cid-3", "zip", hand_in(course, tmp_path / "cid", {"T3": solved["T3"]}))
-    cheat = {"T2": solved["T2"], "T3": "import os\nos._exit(0)", "V1": "check = lambda *a: 10.\nmodel_class = None"}
+    shutil.make_archive(folder / "Müller-3", "zip", hand_in(course, tmp_path / "cid", {"T3": solved["T3"]}))
+    cheat = {"T2": solved["T2"], "T3": exit, "V1": "check = lambda *a: 10.\nmodel_class = None"}
     hand_in(course, folder / "Dan-4", cheat | {"T4": answers.HEAD + answers.RIGHT["T4"]["by index"]})
     (folder / "Eve-5.zip").write_text("no archive")
     grades = grading.grade(folder, sandbox)
-    assert points(grades, "Ada-1") == {code: exercises.item(code)["points"] for code in cutting.coded()}
+    assert points(grades, "Ada-1") == {code: exercises.item(code)["points"] for code in solved}
     assert points(grades, "Bob-2") == NOTHING
-    assert points(grades, "Cid-3") == NOTHING | {"T3": 15}
+    assert points(grades, "Müller-3") == NOTHING | {"T3": 15}
     assert points(grades, "Dan-4") == NOTHING | {"T2": 10, "T4": 12}
     assert "Eve-5.zip cannot be read" in grades["Eve-5"]["problem"]
     rows = table(course)
@@ -81,7 +95,7 @@ def check_a_person_marks(course, folder, sandbox):
         grade = book.find_grade("T4-answer-1", "02_memory", "B", "Ada-1")
         assert grade.needs_manual_grade and grade.auto_score is None
         comment = book.find_comment("T3-solution", "02_memory", "B", "Dan-4").auto_comment
-        assert comment.startswith("0 of 15 points") and "its process ended" in comment
+        assert comment.startswith("0 of 15 points") and "came out: " in comment
         grade.manual_score, grade.needs_manual_grade = 2.5, False
         book.db.commit()
     assert (course / "autograded" / "Ada-1" / "B" / "02_memory.ipynb").is_file(), "what formgrader shows"
@@ -91,23 +105,20 @@ def check_a_person_marks(course, folder, sandbox):
     assert "T4, in words: 2.5 of 3 points" in page and "all 15 points: every check passed" in page
 
 
-def test_a_folder_is_graded_without_a_box_where_that_is_asked_for(course, tmp_path, capsys):
-    folder, first = check_a_folder_of_hand_ins(course, tmp_path, "none")
+def test_a_folder_is_graded(course, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grading, "Box", Desk)
+    monkeypatch.setattr(grading, "probe", lambda *_: None)
+    folder, first = check_a_folder_of_hand_ins(course, tmp_path, "none", "raise SystemExit")
     assert "SANDBOX=none: what is graded runs as you" in capsys.readouterr().err
-    # once more: nothing is run again, and nothing changes
-    graded = grading.graded
-    grading.graded = None
-    try:
-        assert grading.grade(folder, "none") == first
-    finally:
-        grading.graded = graded
+    monkeypatch.setattr(grading, "graded", None)  # once more: nothing is run again, and nothing changes
+    assert grading.grade(folder, "none") == first
     check_a_person_marks(course, folder, "none")
 
 
 @pytest.mark.system
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: apt install bubblewrap")
 def test_a_folder_is_graded_in_boxes(course, tmp_path):
-    check_a_folder_of_hand_ins(course, tmp_path, "bubblewrap")
+    check_a_folder_of_hand_ins(course, tmp_path, "bubblewrap", "import os\nos._exit(0)")
 
 
 def test_style_and_the_feedback_form():

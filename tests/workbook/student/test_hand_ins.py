@@ -7,7 +7,8 @@ import zipfile
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
 from lib.workbook.notebooks import UsageError
 from lib.workbook.student import hand_ins
@@ -133,6 +134,16 @@ def test_a_students_cells_are_taken_and_everything_else_is_ours(tmp_path):
     assert nb.cells[2].metadata == release().cells[2].metadata
     assert not nb.cells[3].metadata and nb.cells[3].source == "again"
     assert nb.cells[-1].outputs[0].data == {"image/png": "abc", "text/plain": "1"}
+
+
+def test_nothing_that_a_student_writes_is_run_in_the_browser_of_those_who_mark(tmp_path):
+    handed = release()
+    handed.cells[0].source += "<script>fetch('/api/kernels')</script>"
+    handed.cells += [new_raw_cell("<script>1</script>"), new_markdown_cell("$a < b$ <img src=x onerror=alert(1)>")]
+    picture = new_output("display_data", {"image/png": 'x"><script>'})
+    handed.cells.append(new_code_cell("'<script>'", outputs=[picture, new_output("stream", text="<script>")]))
+    html = HTMLExporter().from_notebook_node(tidied(tmp_path, handed))[0].split("<main>")[1].split("</main>")[0]
+    assert "<script>" not in html and "<img" not in html and "&lt;script&gt;" in html
 
 
 def test_cells_that_were_deleted_or_turned_to_text_come_back_as_they_were_given_out(tmp_path):

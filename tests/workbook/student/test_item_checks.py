@@ -32,12 +32,23 @@ def test_our_solutions_get_full_points(item, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "seeds", [[1, 2, 3], pytest.param(range(4, 40), marks=pytest.mark.system)], ids=["few", "many"]
+)
 @pytest.mark.parametrize("item", ITEMS)
-def test_other_seeds_give_full_points_too(item):
-    for seed in range(1, 13):
+def test_other_seeds_give_full_points_too(item, seeds):
+    for seed in seeds:
         bench = checking.Bench({})
         result = checking.run_defined(item, checking.Student(bench.answer, cutting.solution(item), seed))
         assert result.passed, f"seed {seed}: {messages(result)}"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_solution_gets_no_points_of_another_item(item):
+    for other in ITEMS:
+        if other != item:
+            assert checking.here(other, cutting.solution(item)).points == 0, other
 
 
 @pytest.mark.parametrize("item", ITEMS)
