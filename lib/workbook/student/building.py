@@ -208,7 +208,7 @@ def _code_cells(code):
     text = f"**{code} {row['title']}.** {_worth(row)}, about {row['minutes']} minutes, {difficulty}\n\n"
     text += f"Write {cutting.listed(code, '`{}`')}. Signatures and docstrings say what is asked; inside, "
     text += "everything is yours. Run the cell, then its check."
-    if named := [f"`{owner}.{name}`" for owner, several in row.get("attributes", {}).items() for name in several]:
+    if named := [f"{', '.join(several)} in `{owner}`" for owner, several in row.get("attributes", {}).items()]:
         text += f" Later cells look for {', '.join(named)}: where these are called otherwise, they have to be skipped."
     text += "\n\n" + "\n".join(hints)
     assigned = f'{", ".join(found)} = model_class("{code}")  # yours, once all checks pass'
