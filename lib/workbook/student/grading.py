@@ -52,7 +52,7 @@ def grade(submissions, sandbox="bubblewrap", limits=None):
             grades[name] = _one(folder, nbgrader, releases, name, path, sandbox, limits)
         except UsageError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            grades[name] = {"problem": str(error), "items": {}, "style": [], "feedback": False}
+            grades[name] = {"problem": str(error), "items": {}, "style": None, "feedback": False}
     _summarise(folder, grades)
     return grades
 
@@ -70,7 +70,7 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
     stored = folder / "results" / f"{name}.json"
     if stored.exists() and (old := json.loads(stored.read_text("utf-8")))["stamp"] == stamp.hexdigest():
         return old
-    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told), "style": []}
+    result = {"stamp": stamp.hexdigest(), "items": {}, "words": {}, "problem": "; ".join(told), "style": None}
     result["feedback"] = filled_in(form, (folder / "edition" / FORM).read_text("utf-8"))
     for key, data in handed.items():
         target = folder / "submitted" / name / key
@@ -85,7 +85,8 @@ def _one(folder, nbgrader, releases, name, path, sandbox, limits):
             text = hand_ins.python(hand_ins.source_of(nb, f"{code}-solution"))
             before = cutting.needed_imports(releases[key], _parsable(text))
             result["items"][code] = vars(graded(folder / "edition", code, text, before, int(seed), sandbox, limits))
-            result["style"] += style(code, text)
+            if text.strip() != cutting.stub(code).strip():
+                result["style"] = [*(result["style"] or []), *style(code, text)]
         answers = [one for one in _grade_ids(nb) if "-answer-" in one]
         result["words"] |= {one: hand_ins.source_of(nb, one).strip() not in ("", EMPTY) for one in answers}
     for sheet in {key.partition("/")[0] for key in handed}:
@@ -112,9 +113,7 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
 
 
 def style(code, text):
-    """What pycodestyle's rules, as ruff has them, find in a written cell, with lines of up to 120 characters."""
-    if text.strip() == cutting.stub(code).strip():
-        return []
+    """What pycodestyle's rules, as ruff has them, find in a cell, with lines of up to 120 characters."""
     rules = ["--isolated", "--preview", "--select", "E,W", "--line-length", "120", "--output-format", "concise"]
     command = [sys.executable, "-m", "ruff", "check", *rules, "--stdin-filename", code, "-"]
     done = subprocess.run(
@@ -194,7 +193,7 @@ def _summarise(folder, grades):
                         )
             waiting += sum(mark is None for mark in marks.values())
             row = {"name": name, "problem": grades[name]["problem"]}
-            row |= {"style": int(not grades[name]["style"]), "feedback": int(grades[name]["feedback"])}
+            row |= {"style": int(grades[name]["style"] == []), "feedback": int(grades[name]["feedback"])}
             for sheet in sheets:
                 own = {
                     cell.name: marks[cell.name]

@@ -7,6 +7,7 @@ import ast
 import re
 import unicodedata
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -24,7 +25,8 @@ def found(folder):
     """All hand-ins in a folder: ({name: archive or folder}, [what is to be told about them]).
 
     A hand-in is a zip file, or a folder with notebooks somewhere in it; a folder that holds a single zip file, as
-    upload pages make them, is that archive. Of several of one name, "Ada-1 (2).zip" among them, the newest is taken.
+    upload pages make them, is that archive, or named like the folder where several archives have one name. Of several
+    hand-ins of one name, "Ada-1 (2).zip" among them, the newest is taken.
 
     Raises:
         UsageError: there is no such folder, or it holds none.
@@ -32,17 +34,19 @@ def found(folder):
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UsageError(f"SUBMISSIONS: there is no folder {folder}")
-    hand_ins, told = {}, []
-    for path in sorted(folder.iterdir()):
-        inside = [*path.rglob("*.zip")] if path.is_dir() and not path.is_symlink() else []
-        if len(inside) == 1 and not [*path.rglob("*.ipynb")]:
-            path = inside[0]
-        if path.is_symlink() or not (path.is_dir() or path.suffix.lower() in (".zip", *OTHER_ARCHIVES)):
-            continue
+    hand_ins, told, entries = {}, [], []
+    for top in sorted(folder.iterdir()):
+        inside = [*top.rglob("*.zip")] if top.is_dir() and not top.is_symlink() else []
+        path = inside[0] if len(inside) == 1 and not [*top.rglob("*.ipynb")] else top
         name = plain_name(COPY.sub("", path.name if path.is_dir() else path.stem))
         if path.suffix.lower() in OTHER_ARCHIVES:
             told.append(f"{path.name} is no zip archive and no folder, and is left out: unpack it into a folder {name}")
-            continue
+        elif not path.is_symlink() and (path.is_dir() or path.suffix.lower() == ".zip"):
+            entries.append((name, path, top))
+    packed = Counter(name for name, path, top in entries if path != top)  # a name that several have names nobody
+    for name, path, top in entries:
+        if path != top and packed[name] > 1:
+            name = plain_name(top.name)
         if (other := hand_ins.get(name, path)) != path:
             path, other = sorted((path, other), key=lambda one: one.stat().st_mtime, reverse=True)
             told.append(f"{name}: of two hand-ins the newer one is graded, {path.name}, and not {other.name}")

@@ -85,6 +85,7 @@ def check_a_folder_of_hand_ins(course, tmp_path, sandbox, exit):
     rows = table(course)
     assert rows["Ada-1"]["B total"] == "57.0" and rows["Ada-1"]["A total"] == "5.0" and rows["Ada-1"]["B T3"] == "15.0"
     assert rows["Ada-1"]["B T4-answer-1"] == "" and rows["Ada-1"]["B T5-answer-1"] == "0.0", "to be marked; left empty"
+    assert [rows[name]["style"] for name in ("Ada-1", "Bob-2", "Eve-5")] == ["1", "0", "0"], "of what is written"
     assert rows["Dan-4"]["B total"] == "22.0" and rows["Bob-2"]["A total"] == "" and rows["Eve-5"]["problem"]
     return folder, grades
 
@@ -122,7 +123,7 @@ def test_a_folder_is_graded_in_boxes(course, tmp_path):
 
 
 def test_style_and_the_feedback_form():
-    assert grading.style("T3", cutting.stub("T3")) == [] == grading.style("T3", cutting.solution("T3"))
+    assert grading.style("T3", cutting.solution("T3")) == []
     found = grading.style("T3", "class LSTMCell:\n    x=1 \n    y = '" + "z" * 120 + "'")
     assert [line.split()[1] for line in found] == [
         "missing-whitespace-around-operator:",

@@ -60,6 +60,13 @@ def test_of_two_hand_ins_of_a_student_the_newer_one_is_graded_and_both_are_named
     assert told[1] == "Ada-1: of two hand-ins the newer one is graded, Ada-1.zip, and not Ada-1 (1).ZIP"
 
 
+def test_archives_of_one_name_in_folders_of_their_own_are_named_like_these(tmp_path):
+    for name in ("Ada Lovelace_1_file", "Bob_2_file"):
+        (tmp_path / name).mkdir()
+        packed(tmp_path / name / "hand-in.zip", {})
+    assert list(hand_ins.found(tmp_path)[0]) == ["Ada_Lovelace_1_file", "Bob_2_file"]
+
+
 def test_umlauts_and_other_archives(tmp_path):
     packed(tmp_path / unicodedata.normalize("NFD", "Müller-Öz-7.zip"), {"notebooks/02_memory.ipynb": "x"})
     (tmp_path / "Bob-2.rar").write_bytes(b"Rar!")
