@@ -114,7 +114,18 @@ def graded(library, code, text, before="", seed=0, sandbox="bubblewrap", limits=
 
 def style(code, text):
     """What pycodestyle's rules, as ruff has them, find in a cell, with lines of up to 120 characters."""
-    rules = ["--isolated", "--preview", "--select", "E,W", "--line-length", "120", "--output-format", "concise"]
+    rules = [
+        "--isolated",
+        "--preview",
+        "--select",
+        "E,W",
+        "--ignore",
+        "E741",
+        "--line-length",
+        "120",
+        "--output-format",
+        "concise",
+    ]
     command = [sys.executable, "-m", "ruff", "check", *rules, "--stdin-filename", code, "-"]
     done = subprocess.run(
         command, input=text[:MOST_CHARACTERS].rstrip() + "\n", capture_output=True, text=True, encoding="utf-8"

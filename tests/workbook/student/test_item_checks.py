@@ -43,7 +43,6 @@ def test_other_seeds_give_full_points_too(item, seeds):
         assert result.passed, f"seed {seed}: {messages(result)}"
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("item", ITEMS)
 def test_a_solution_gets_no_points_of_another_item(item):
     for other in ITEMS:
