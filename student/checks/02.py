@@ -60,7 +60,7 @@ def network_of(student, name, cell=None, **sizes):
     I, H, O, B, T = student.pick(2, 3), 4, student.pick(5, 6), 60, 4
     options = {"cell": torch_class(cell)} if cell else {}
     given = f"x ({B}, {T}, {I}), H = {H}, O = {O}" + f", cell=nn.{cell}" * bool(cell)
-    network = student.build(name, I, H, O, **options).randomise(0.6)
+    network = student.build(name, I, H, O, **options).randomise(0.45)
     x = 1.5 * student.randn(B, T, I)
     output, states = recurrent.check_output(network, x, (B, T, H, O), given)
     return network, x, output, states, (B, T, H, O), given

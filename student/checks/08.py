@@ -125,7 +125,7 @@ def discriminator_shapes(student):
         given = f"x ({B}, {C}, {S}, {S}), Discriminator({W}, {C}, {S})"
         judged = student.build("Discriminator", W, C, S)(student.randn(B, C, S, S))
         expect_shape(judged, (B,), given, "one number for each picture, without further axes")
-    network, x = student.build("Discriminator", 3, 3, 16).randomise(0.5), student.randn(24, 3, 16, 16)
+    network, x = student.build("Discriminator", 3, 3, 16).randomise(1.5), student.randn(24, 3, 16, 16)
     judged, given = network(x), "x (24, 3, 16, 16), random weights"
     expect(
         judged.min() < 0 or judged.max() > 1,
