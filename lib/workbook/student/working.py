@@ -31,6 +31,13 @@ class NotYetWritten(Exception):
         return [str(self)]
 
 
+def _made(name):
+    """Whether a cell of the notebook that runs gives this name a value."""
+    made = rf"(?m)^(?=\w)[^#\n=]*\b{name}\b[^=\n]*=(?!=)|^(def|class) {name}\b"
+    cells = [cell.source for path in notebooks.paths(NOTEBOOK) for cell in notebooks.read(path).cells]
+    return any(re.search(made, source) for source in cells)
+
+
 NOTEBOOK = ""  # the number of the one that runs
 
 
@@ -50,8 +57,9 @@ def _shortly(shell, kind, error, trace, tb_offset=None):
     """The lines of an error: one if its cause is known, else Python's own."""
     owner = type(getattr(error, "obj", None))
     opened = [row[1] for row in table() if exercises.item(row[1])["notebook"] == NOTEBOOK and row[5] in OPEN]
-    if kind is NameError and opened:
-        lines = [f"{error}: it comes from a cell above that has not run to its end; open tasks: {', '.join(opened)}"]
+    if kind is NameError and _made(error.name):
+        remedy = f"; open tasks: {', '.join(opened)}" if opened else ": run it again"
+        lines = [f"{error}: it comes from another cell, which has not run to its end{remedy}"]
     elif kind is AttributeError and (owner.__module__ or "").startswith("__main__."):
         lines = [f"this cell looks into our {owner.__name__}, and yours has no {error.name!r}: go on with the next one"]
     else:

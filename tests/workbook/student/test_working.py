@@ -176,11 +176,12 @@ def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
     working.check("T3")
     told = []
     shell.user_ns |= {"cell": working.written("T3", "LSTMCell")(2, 3)}
-    for code in ("runs['LSTM']", "cell.linear", "(3).real_part"):
+    for code in ("runs['LSTM']", "cell.linear", "(3).real_part", "a_slip"):
         shell.run_cell(code)
-    first, second, other = told
+    first, second, other, slip = told
     assert first == [
-        "name 'runs' is not defined: it comes from a cell above that has not run to its end; open tasks: T2, T4"
+        "name 'runs' is not defined: it comes from another cell, which has not run to its end; open tasks: T2, T4"
     ]
     assert second == ["this cell looks into our LSTMCell, and yours has no 'linear': go on with the next one"]
+    assert len(slip) > 1 and "name 'a_slip' is not defined" in slip[-1], "one's own"
     assert len(other) > 1 and "real_part" in other[-1]
