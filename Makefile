@@ -35,7 +35,7 @@ HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN
 JOBS = --jobs "$$CHOSEN_JOBS"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab update report site submission test test-system check-notebooks ship cluster cluster-status bench clean
+.PHONY: help setup lab update report site submission check student grade test test-system check-notebooks ship cluster cluster-status bench clean
 
 help:  ## print this list
 	@echo "make TARGET [PROFILE=cpu|smoke|gpu|gpu-short] [ONLY=01,02] [RETRAIN=1|all] [FORMAT=pdf|html] [TORCH=cpu]"
@@ -73,7 +73,7 @@ site: setup $(SITE)  ## build a web book in exports/site (REPOSITORY=https://git
 
 # A NAME or EMAIL that the terminal happens to have is not meant.
 given = $(if $(findstring command,$(origin $(1))),$(value $(1)))
-unexport SHEET NAME MATRICULATION EMAIL PDF_NAME
+unexport SOLUTIONS SOLVED SUBMISSIONS SANDBOX SHEET NAME MATRICULATION EMAIL PDF_NAME
 submission: export HAND_IN_SHEET := $(call given,SHEET)
 submission: export HAND_IN_NAME := $(call given,NAME)
 submission: export HAND_IN_MATRICULATION := $(call given,MATRICULATION)
@@ -84,12 +84,26 @@ submission: setup  ## hand in: SHEET=A..E|all NAME="Ada Lovelace; Alan Turing" M
 	  --matriculation "$$HAND_IN_MATRICULATION" --email "$$HAND_IN_EMAIL" --pdf-name "$$HAND_IN_PDF_NAME" \
 	  --profile "$$CHOSEN_PROFILE" $(JOBS)
 
+check: setup  ## your points and what is next, item by item
+	@$(PY) -m lib.workbook progress
+
+student: export COURSE_SHEET := $(call given,SHEET)
+student: export COURSE_SOLUTIONS := $(call given,SOLUTIONS)
+student: export COURSE_SOLVED := $(call given,SOLVED)
+student: setup  ## the edition that students work in, into exports/course/ [SHEET=B] [SOLUTIONS=no | SOLVED=T2,T3]
+	@$(PY) -m lib.workbook student --sheet "$$COURSE_SHEET" --solutions "$$COURSE_SOLUTIONS" --solved "$$COURSE_SOLVED"
+
+grade: export COURSE_SUBMISSIONS := $(call given,SUBMISSIONS)
+grade: export COURSE_SANDBOX := $(call given,SANDBOX)
+grade: setup  ## grade hand-ins: SUBMISSIONS=folder [SANDBOX=none] (needs bubblewrap; docs/teaching.md)
+	@$(PY) -m lib.workbook grade --submissions "$$COURSE_SUBMISSIONS" --sandbox "$$COURSE_SANDBOX"
+
 TOGETHER = -n 2 --dist loadfile
 test: export OMP_NUM_THREADS := 1
 test: setup  ## unit tests, style, committed notebooks, every notebook with the smoke profile (ONLY=02: what it uses)
 	@$(PY) -m pytest $(TOGETHER) $(WHICH)
 
-test-system: setup  ## what needs a browser (chromium) or Slurm (slurm-wlm, munge); without them it is skipped
+test-system: setup  ## what needs a browser (chromium), Slurm (slurm-wlm, munge) or bubblewrap; without them it is skipped
 	@$(PY) -m pytest -m system tests
 
 check-notebooks: setup  ## the committed notebooks alone: clean, complete, and still giving their outputs

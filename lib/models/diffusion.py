@@ -22,6 +22,16 @@ COORDINATE_WAVES, TIME_WAVES = (0.5, 16.0), (1.0, 100.0)  # lowest and highest f
 # --- the forward process --------------------------------------------------------------------------------------------
 
 
+def three_steps(x_0, alpha_1, alpha_2, alpha_3):
+    """Mean and variance of q(x_3 | x_0), one coordinate after three steps x_t = √α_t x_{t-1} + √(1 - α_t) ε_t.
+
+    Args:
+        x_0, alpha_1, alpha_2, alpha_3: numbers, or symbols of SymPy, which give expressions.
+    """
+    left = alpha_1 * alpha_2 * alpha_3  # of the variance of x_0
+    return left**0.5 * x_0, 1 - left
+
+
 def cosine_alpha_bar(time):
     """ᾱ of the cosine schedule at any times from 0 to 1: cos²(φ), the angle φ growing evenly from 0 to arccos(0.01).
 

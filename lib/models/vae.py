@@ -164,3 +164,24 @@ class ConvVAE(VAE):
         self.encoder = nn.Sequential(*down, nn.Flatten(), *bottleneck)
         widen = [nn.Linear(latent_size, 256), activation(), nn.Linear(256, flat)]
         self.decoder = nn.Sequential(*widen, nn.Unflatten(1, (2 * width, side, side)), *up)
+
+
+@torch.no_grad()
+def sample_on_grid(model, count: int = 12, reach: float | None = None, axes: tuple[int, int] = (0, 1)) -> Tensor:
+    """Pictures on a grid over two latents, all others 0: (count², *example_shape), row by row, each from left to right.
+
+    The first latent of `axes` rises from left to right, the second one falls from top to bottom.
+
+    Args:
+        model: with `latent_size` and `generate_from_latent`, as `VAE`. count: pictures in a row, and in a column.
+        reach: the grid goes evenly from -reach to reach; None makes it even in probability: at the quantiles
+            (i + ½) / count of N(0, 1), so that every picture stands for the same share of the prior.
+    """
+    if reach is None:
+        line = torch.special.ndtri((torch.arange(count) + 0.5) / count)  # (count,)
+    else:
+        line = torch.linspace(-reach, reach, count)
+    second, first = torch.meshgrid(line.flip(0), line, indexing="ij")
+    z = torch.zeros(count**2, model.latent_size)
+    z[:, axes[0]], z[:, axes[1]] = first.flatten(), second.flatten()
+    return model.generate_from_latent(z)

@@ -26,7 +26,10 @@ SETTINGS = {
 # Asked of JupyterLab itself: the page shows no number for a cell whose source is folded.
 CELLS = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
 UNFINISHED = CELLS + ".filter(({ model }) => model.executionCount === null || model.executionState !== 'idle').length"
-ERROR = ".jp-RenderedText[data-mime-type*=error]"
+ERRORS = (  # of cells, as texts; the page shows them like anything that was written to stderr
+    f"{CELLS}.flatMap(({{ model }}) => model.outputs.toJSON()).filter(output => output.output_type === 'error')"
+    ".map(output => output.traceback.join('\\n'))"
+)
 READY = (  # sooner, "Run All" runs nothing, or asks for a kernel in a dialog
     f"cells => window.jupyterapp?.shell.currentWidget?.content?.widgets && {CELLS}.length === cells"
     " && document.querySelector('.jp-Toolbar-kernelName')?.textContent.startsWith('Python')"
@@ -71,12 +74,13 @@ def serving(command, address, log, **settings):
 
 
 @contextmanager
-def jupyterlab(folder, launcher=("jupyter", "lab")):
+def jupyterlab(folder, launcher=("jupyter", "lab"), shown="notebooks", library=ROOT):
     """A JupyterLab without settings of the reader's, over `folder`/notebooks.
 
     Args:
         folder: pathlib.Path; settings and logs lie there too.
         launcher: module and command that start it: `jupyter lab`, or `lib.workbook lab` with the workbook's defaults.
+        shown: the folder within it that is shown. library: the workbook, or student edition, whose library is used.
 
     Yields:
         The address of the notebook NAME in the workspace STEM.
@@ -88,13 +92,14 @@ def jupyterlab(folder, launcher=("jupyter", "lab")):
         place = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(setting)
-    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(checkpoints_folder())}
+    stored = checkpoints_folder() if library == ROOT else library / "checkpoints"
+    own |= {"WORKBOOK_EXPORTS": str(folder / "exports"), "WORKBOOK_CHECKPOINTS": str(stored)}
     command = [sys.executable, "-m", *launcher, "--no-browser", "--allow-root", f"--port={port}"]
-    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command += ["--ip=127.0.0.1", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / shown}"]
     command += ["--ServerApp.port_retries=0", "--LabApp.news_url=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += ["--LabApp.expose_app_in_browser=True"]
-    environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | own | {"PYTHONPATH": str(library)}
     answers = f"http://127.0.0.1:{port}/api?token=test"
     with serving(command, answers, folder / "lab.log", env=environment, cwd=folder):
         yield f"http://127.0.0.1:{port}/lab/workspaces/STEM/tree/NAME?token=test"
@@ -154,9 +159,9 @@ def run_all(page, path, seconds=400):
     page.wait_for_function(f"() => {UNFINISHED} === {code_cells(path)}")  # else old numbers may pass for new ones
     menu(page, "Run", "Run All Cells")
     try:
-        page.wait_for_function(f"() => {UNFINISHED} === 0 || document.querySelector('{ERROR}')", timeout=1000 * seconds)
+        page.wait_for_function(f"() => {UNFINISHED} === 0 || {ERRORS}.length", timeout=1000 * seconds)
     except TimeoutError:
         notice, left = " ".join(page.locator(".jp-Dialog").all_inner_texts()), page.evaluate(UNFINISHED)
         raise RuntimeError(f"{left} cells of {path.name} were not run in {seconds} s. {notice}") from None
-    if errors := page.locator(ERROR).all_inner_texts():  # the cells after it are not run
+    if errors := page.evaluate(ERRORS):  # the cells after it are not run
         raise RuntimeError(f"a cell of {path.name} failed: {errors[0].strip().splitlines()[-1]}")

@@ -13,10 +13,10 @@ from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
 MAX_FILM_BYTES, MAX_FILMS_BYTES = 150_000, 450_000  # of one, and of all of a notebook together
-KEPT = ("tags", "item", "try")  # metadata of a cell
+KEPT = ("tags", "item", "try", "nbgrader")  # metadata of a cell
 TAGS = {
-    "code": {"parameters", "nbval-check-output", *reading.FOLDED},
-    "markdown": {reading.CONTENTS, "deeper", "answer", TRY},
+    "code": {"parameters", "nbval-check-output", "solution", *reading.FOLDED},
+    "markdown": {reading.CONTENTS, "deeper", "answer", "solution", TRY},
     "raw": set(),
 }
 

@@ -125,6 +125,29 @@ def _site(args):
     return 0
 
 
+def _student(args):
+    from lib.workbook.student import building
+
+    building.make(args.sheet, args.solutions != "no", args.solved)
+    return 0
+
+
+def _progress(args):
+    from lib.workbook.student import working
+
+    working.progress()
+    return 0
+
+
+def _grade(args):
+    from lib.workbook.student import grading
+
+    if not args.submissions:
+        raise UsageError("SUBMISSIONS is missing: add SUBMISSIONS=folder (without make: --submissions folder)")
+    grades = grading.grade(args.submissions, args.sandbox or "bubblewrap")
+    return int(any(one["problem"] for one in grades.values()))
+
+
 def _lab(args):
     from lib.workbook.lab import lab
 
@@ -196,6 +219,16 @@ def _parser():
 
     own = command("site", _site, "build a static site of the notebooks in exports/site, from their committed outputs")
     own.add_argument("--repository", default="", metavar="URL", help="on GitHub: adds buttons for Colab and Binder")
+    own = command("student", _student, "write the student edition and its nbgrader course into exports/course/")
+    own.add_argument("--sheet", metavar="A|B|…|all", help="this sheet only (default: all)")
+    own.add_argument("--solutions", default="yes", help="no: leave the archive of solutions out of the edition")
+    own.add_argument("--solved", metavar="T2,T3", help="only these solutions are in the archive")
+
+    command("progress", _progress, "points and state of all items of the exercise sheets (make check)")
+
+    own = command("grade", _grade, "grade a folder of hand-ins with nbgrader's gradebook, each item in a box")
+    own.add_argument("--submissions", metavar="FOLDER", help="archives or folders, one for each hand-in")
+    own.add_argument("--sandbox", help="bubblewrap (default), or none: no isolation")
 
     command("lab", _lab, "open JupyterLab; options of `jupyter lab` may follow")
     command("update", _update, "take the newest version of the workbook; your notebooks are kept")

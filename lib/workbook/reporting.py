@@ -69,7 +69,7 @@ def exercise(item):
     definitions, given = exercises.answer(item)
     for obj in definitions:
         place, code = sources.shown(obj)
-        _show_code(obj, place, sources.without_methods(sources.without_checks(code), given))
+        _show_code(obj, place, sources.without_methods(sources.without_checks(code), exercises.given_in(obj, given)))
 
 
 def _show_code(obj, place, code):

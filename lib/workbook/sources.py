@@ -25,7 +25,7 @@ def without_checks(code):
         for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
             if not isinstance(body, list):
                 continue
-            checks = [part for part in body if _is_docstring(part, body, node) or _is_check(part)]
+            checks = [part for part in body if _is_docstring(part, body, node) or is_check(part)]
             if len(checks) < len(body):  # a body needs a statement
                 for part in checks:
                     dropped |= {*range(_first_line(part, lines), part.end_lineno + 1)}
@@ -57,9 +57,10 @@ def _is_docstring(part, body, node):
     return has_docstring and isinstance(part, ast.Expr) and isinstance(getattr(part.value, "value", None), str)
 
 
-def _is_check(part):
+def is_check(part):
+    """Whether a statement only checks arguments."""
     if isinstance(part, ast.If):
-        return all(map(_is_check, part.body + part.orelse))
+        return all(map(is_check, part.body + part.orelse))
     if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
         return getattr(part.value.func, "id", "").startswith("check")
     return isinstance(part, (ast.Raise, ast.Assert))

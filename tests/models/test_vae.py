@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lib.models import VAE, ConvVAE
+from lib.models.vae import sample_on_grid
 
 MODELS = {
     "784-400-20": (VAE, {}, (784,), 20),
@@ -231,3 +232,12 @@ def test_impossible_sizes_are_named():
             VAE(**options)
     with pytest.raises(ValueError, match="multiple of 16.*got 28"):
         ConvVAE(size=28)
+
+
+def test_a_grid_over_the_latents_goes_right_and_up():
+    model = VAE(4, (3,), 3)
+    model.generate_from_latent = lambda z: z  # to be looked at
+    z = sample_on_grid(model, count=3, reach=2.0, axes=(2, 0)).view(3, 3, 3)
+    assert z[:, :, 2].tolist() == [[-2, 0, 2]] * 3 and z[:, 0, 0].tolist() == [2, 0, -2] and not z[:, :, 1].any()
+    even = sample_on_grid(model, count=5)[:5, 0]
+    assert torch.allclose(torch.distributions.Normal(0, 1).cdf(even), torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9]))

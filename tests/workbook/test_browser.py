@@ -70,7 +70,7 @@ def test_run_all_and_move_the_controls(lab, path):
     with browser.new_page() as page:
         browser.open_notebook(page, lab, path)
         browser.run_all(page, path)
-        assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+        assert page.evaluate(browser.ERRORS) == []
         ready = """() => [...document.querySelectorAll("img[src*='/webp']")].every(film => film.naturalWidth > 0)"""
         page.wait_for_function(ready, timeout=90_000)
         assert widget_bench.measured(page, 1), "every control is moved, and each time something new is shown"

@@ -82,6 +82,24 @@ def test_ship_and_test():
     assert "lib.workbook check" in make("-n", "check-notebooks")
 
 
+def test_the_student_edition():
+    given = ["SHEET=B", "SOLVED=T2,T3", "SOLUTIONS=no"]
+    assert command("student", *given)[1:] == ["student", "--sheet", "B", "--solutions", "no", "--solved", "T2,T3"]
+    assert command("student", SHEET="E")[1:4] == ["student", "--sheet", ""], (
+        "what a terminal happens to have is not meant"
+    )
+    evil = "$(touch x); `touch x`"
+    assert command("grade", f"SUBMISSIONS={evil}")[-4:] == ["--submissions", evil, "--sandbox", ""]
+    assert command("grade", "SUBMISSIONS=a b", "SANDBOX=none")[1:] == [
+        "grade",
+        "--submissions",
+        "a b",
+        "--sandbox",
+        "none",
+    ]
+    assert command("check") == ["lib.workbook", "progress"]
+
+
 def test_lab_and_update():
     assert command("lab") == ["lib.workbook", "lab"]
     assert "pip install" not in make("-n", "--always-make", "update"), "it takes what may change the packages first"

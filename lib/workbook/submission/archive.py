@@ -22,8 +22,8 @@ FILES += ("student/exercises.toml",)  # `reporting.exercise` reads it
 # What else is the workbook's own; * stands for folders, too.
 OWN = ("lib/*.py", "lib/experiments/config/*.yaml", "lib/figures/*.js", "lib/workbook/jupyter/*.json", "tests/*.py")
 OWN += ("lib/workbook/export/templates/*", "cluster/Dockerfile", "cluster/*.def", "cluster/*.sh", "cluster/*.sbatch")
-OWN += ("docs/architecture.*", "docs/pictures/*", "docs/*.py", "docs/site.css")
-DOCUMENTS = ("cluster", "command_line", "handing_in", "notebooks", "own_data", "troubleshooting", "website")
+OWN += ("docs/architecture.*", "docs/pictures/*", "docs/*.py", "docs/site.css", "lib/workbook/student/edition.md")
+DOCUMENTS = ("cluster", "command_line", "handing_in", "notebooks", "own_data", "teaching", "troubleshooting", "website")
 OWN += tuple(f"docs/{name}.md" for name in DOCUMENTS)
 # Files beside the notebooks.
 BESIDE = ("covers.yaml", "glossary.md", "profiles/gpu.yaml", "profiles/gpu-short.yaml", "profiles/smoke.yaml")
@@ -62,7 +62,7 @@ def contents(reports, notebooks_folder, used):
     for name, path in _files(checkpoints_folder()):
         if path.suffix in STORED and (name in used or name.startswith(numbers)):
             (local if name.startswith("local/") else shipped)[f"checkpoints/{name}"] = path
-    data = {name: ROOT / name for name in _own_data() if _names(f"{texts}\n{source}", name)}
+    data = {name: ROOT / name for name in own_data() if _names(f"{texts}\n{source}", name)}
     kinds = {
         "notebooks": notebooks,
         "checkpoints that ship": shipped,
@@ -96,7 +96,7 @@ def imported(source, folder):
     return found
 
 
-def _own_data():
+def own_data():
     """The workbook's own data, as far as they are there: paths such as data/MNIST/raw/train-images-idx3-ubyte.gz."""
     listed = re.findall(r"^\| `(.+?)` \|", (ROOT / DATA).read_text("utf-8"), re.M)
     return [f"data/{name}" for name in listed if (ROOT / "data" / name).is_file()]
