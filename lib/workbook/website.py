@@ -101,8 +101,9 @@ def write_pages(source, repository=""):
             if place == "index.md":
                 text += _menu(known) + WHOLE * (exports_folder() / "workbook.pdf").exists()
             target.write_text(text, "utf-8")
-    for path in exports_folder().glob("*.pdf"):
-        _copy(path, source / "extra" / "pdf" / path.name)
+    for name in [*(path.stem for path in notebooks.paths()), "workbook"]:  # whatever else lies there is private
+        if (path := exports_folder() / f"{name}.pdf").exists():
+            _copy(path, source / "extra" / "pdf" / path.name)
     (source / "extra" / ".nojekyll").write_text("")  # GitHub would leave out folders that begin with _
     _copy(ROOT / "docs" / "conf.py", source / "conf.py")
     _copy(ROOT / "docs" / "site.css", source / "_static" / "workbook.css")
