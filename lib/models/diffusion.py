@@ -271,24 +271,39 @@ def _reverse(model, table, x, steps, prediction, return_path, step):
 
 
 def ancestral_sample(
-    model, table, num=None, *, steps=None, prediction="noise", generator=None, start=None, return_path=False
+    model,
+    table,
+    num=None,
+    *,
+    steps=None,
+    prediction="noise",
+    variance="posterior",
+    generator=None,
+    start=None,
+    return_path=False,
 ) -> Tensor:
     """Draw x_{t-1} from q(x_{t-1} | x_t, x_0) with the predicted x_0, from x_T ~ N(0, 1) down to t = 0: (num, 2).
 
-    Source: Ho, Jain and Abbeel (2020), algorithm 2, with the variance of the posterior.
+    Source: Ho, Jain and Abbeel (2020), algorithm 2, and section 3.2 for the two variances.
 
     Args:
         model: see the top of the module. table: from `alpha_bars`. num: how many points.
         steps: how many of the table's T, as evenly spaced as can be, one evaluation of the model each; None: all.
+        variance: of the noise in every step: "posterior", that of q(x_s | x_t, x_0), exact for data that are a single
+            point; or "forward", β = 1 - ᾱ_t / ᾱ_s, exact for data that are N(0, 1). The last step adds no noise.
         start: x_T (N, 2) in place of num. return_path: all states (steps + 1, N, 2), noise first, for films.
 
     Raises:
-        ValueError: more steps than the table has, no num, or see `clean_and_noise`.
+        ValueError: an unknown variance, more steps than the table has, no num, or see `clean_and_noise`.
     """
+    if variance not in ("posterior", "forward"):
+        raise ValueError(f"variance must be posterior or forward; got {variance!r}")
 
     def step(x, x0, noise, t, before):
-        mean, variance = posterior(x0, x, table, t, before)
-        return mean + math.sqrt(variance) * _random(torch.randn, x, generator)
+        mean, spread = posterior(x0, x, table, t, before)
+        if variance == "forward" and before > 0:
+            spread = 1 - table[t].item() / table[before].item()
+        return mean + math.sqrt(spread) * _random(torch.randn, x, generator)
 
     return _reverse(model, table, _start(model, num, start, generator), steps, prediction, return_path, step)
 

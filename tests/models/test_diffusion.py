@@ -250,6 +250,9 @@ SAMPLERS = {
     "ancestral": lambda name, n: ancestral_sample(
         exact_noise(name), alpha_bars("cosine", 60), n, generator=generator()
     ),
+    "ancestral, forward variance": lambda name, n: ancestral_sample(
+        exact_noise(name), alpha_bars("cosine", 60), n, variance="forward", generator=generator()
+    ),
     "ancestral, v": lambda name, n: ancestral_sample(
         exact_v(name), alpha_bars("cosine", 60), n, prediction="v", generator=generator()
     ),
@@ -284,6 +287,27 @@ def test_the_orders_of_the_methods(method, order):
     best = flow_sample(model, 300, method="midpoint", start=start)
     errors = [(flow_sample(model, n, method=method, start=start) - best).norm().item() for n in (40, 80)]
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.35)
+
+
+@pytest.mark.parametrize(("variance", "data"), [("posterior", "a point"), ("forward", "normal")])
+def test_each_variance_is_exact_for_the_data_it_is_made_for(variance, data):
+    """With a single point at (1, -1), or N(0, 1), for data, even four steps leave x_t distributed as it should be."""
+    table, place, count = alpha_bars("cosine", 4), torch.tensor([1.0, -1.0], dtype=torch.float64), 20_000
+
+    def model(x, time):  # the mean of the noise given x
+        alpha_bar = cosine_alpha_bar(time)[:, None]
+        a, b = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        return (x - a * place) / b if data == "a point" else b * x
+
+    start = normal(count, 2, seed=5)
+    if data == "a point":
+        start = diffuse(place.expand(count, 2), table[-1].item(), start)
+    path = ancestral_sample(model, table, start=start, variance=variance, generator=generator(), return_path=True)
+    for t in (3, 2, 1):
+        x, left = path[4 - t], (1 - table[t]).item() if data == "a point" else 1.0
+        mean = table[t].sqrt() * place if data == "a point" else torch.zeros(2, dtype=torch.float64)
+        assert ((x.mean(0) - mean).abs() < 4 * math.sqrt(left / count)).all()
+        assert ((x.var(0) / left - 1).abs() < 4 * math.sqrt(2 / count)).all()
 
 
 def test_the_path_starts_with_noise_and_ends_with_the_samples():
@@ -376,6 +400,7 @@ BAD = {
     ),
     "more steps than there are": (lambda: ddim_sample(NETWORK, TABLE, 3, steps=6), "between 1 and the 5"),
     "no number of points": (lambda: ancestral_sample(NETWORK, TABLE), "num=None"),
+    "an unknown variance": (lambda: ancestral_sample(NETWORK, TABLE, 3, variance="β"), "posterior or forward"),
     "an unknown method": (lambda: flow_sample(NETWORK, 3, 3, method="rk4"), "'rk4'"),
     "no flow steps": (lambda: flow_sample(NETWORK, 0, 3), "steps ≥ 1"),
     "an unknown likelihood": (lambda: log_likelihood(NETWORK, POINTS, "x"), "noise, v, flow; got 'x'"),
