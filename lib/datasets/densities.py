@@ -372,42 +372,6 @@ def log_density(density, x: Tensor) -> Tensor:
     return (LOG_DENSITIES[density](x.cpu().double() * std + mean) + std.log().sum()).to(x)
 
 
-def blurred_log_density(density, x: Tensor, width: float) -> Tensor:
-    """Log density in nats of x_0 + width · ε, with x_0 from a known density and ε ~ N(0, 1): (N, 2) -> (N,).
-
-    Exact for mixtures and for pictures, whose every pixel becomes a product of differences of error functions; for the
-    rings and the pinwheel by the quadrature of Gauss and Hermite with 7 × 7 nodes, whose error is below 1e-6 nats while
-    `width` is at most a sixth of the width of their lines.
-
-    Args:
-        density: a name in KNOWN, or what `from_text` or `from_image` returns. width: of the noise, in standard
-            deviations of the data.
-
-    Raises:
-        ValueError: as in `log_density`, or a width that is not positive.
-    """
-    ink, x = _named(density, KNOWN), _checked(x)
-    if not width > 0:
-        raise ValueError(f"width must be positive, got {width}")
-    if density in MIXTURES:  # √ᾱ (x_0 + width ε) is the mixture on its way, with ᾱ = 1 / (1 + width²)
-        alpha_bar = 1 / (1 + width**2)
-        return _mixture_terms(density, math.sqrt(alpha_bar) * x, alpha_bar)[0].logsumexp(1) + math.log(alpha_bar)
-    points = x.cpu().double()
-    if ink is None:
-        nodes, weights = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(7))
-        shifts, shares = width * torch.cartesian_prod(nodes, nodes), torch.outer(weights, weights).flatten() / (2 * PI)
-        logs = torch.stack([log_density(density, points + shift) for shift in shifts], dim=1)
-        return (logs + shares.log()).logsumexp(1).to(x)
-    lower, upper = ((ink.corners + step - ink.mean) / ink.std for step in (0, 1))  # of every pixel, (K, 2)
-    inside = [
-        (torch.special.ndtr((upper - part[:, None]) / width) - torch.special.ndtr((lower - part[:, None]) / width))
-        .prod(-1)
-        .sum(-1)
-        for part in points.split(100)  # bounds the memory
-    ]
-    return (torch.cat(inside).log() - ink.entropy()).to(x)
-
-
 def entropy(density) -> float:
     """Entropy in nats in the standardised units: exact where the density is uniform, otherwise the integral
     of -p log p on a grid, with an error below 1e-6. Arguments and errors as in `log_density`."""

@@ -23,11 +23,8 @@ COORDINATE_WAVES, TIME_WAVES = (0.5, 16.0), (1.0, 100.0)  # lowest and highest f
 
 
 def three_steps(x_0, alpha_1, alpha_2, alpha_3):
-    """Mean and variance of q(x_3 | x_0), one coordinate after three steps x_t = √α_t x_{t-1} + √(1 - α_t) ε_t.
-
-    Args:
-        x_0, alpha_1, alpha_2, alpha_3: numbers, or symbols of SymPy, which give expressions.
-    """
+    """Mean and variance of q(x_3 | x_0), one coordinate after three steps x_t = √α_t x_{t-1} + √(1 - α_t) ε_t, of
+    numbers or of SymPy's symbols."""
     left = alpha_1 * alpha_2 * alpha_3  # of the variance of x_0
     return left**0.5 * x_0, 1 - left
 
@@ -35,8 +32,7 @@ def three_steps(x_0, alpha_1, alpha_2, alpha_3):
 def cosine_alpha_bar(time):
     """ᾱ of the cosine schedule at any times from 0 to 1: cos²(φ), the angle φ growing evenly from 0 to arccos(0.01).
 
-    Source: Nichol and Dhariwal (2021), "Improved denoising diffusion probabilistic models", equation 17. They start
-    0.008 later, for the sake of grey levels, and go on to ᾱ = 0, so that the last β has to be cut off.
+    Source: Nichol and Dhariwal (2021), equation 17; they start 0.008 later and go on to ᾱ = 0.
     """
     return torch.cos(LAST_ANGLE * torch.as_tensor(time)).square()
 
@@ -48,8 +44,7 @@ def alpha_bars(kind, steps, betas=None, zero_terminal=False) -> Tensor:
         kind: "cosine", see `cosine_alpha_bar`; or "linear", ᾱ_t = Π (1 - β_s) with β growing evenly.
         steps: T. betas: first and last β of "linear"; None takes those of Ho, Jain and Abbeel (2020), 1e-4 … 0.02 for
             1000 steps, times 1000 / T, which leaves ᾱ_T about what it is.
-        zero_terminal: shift and stretch √ᾱ so that ᾱ_T = 0 and ᾱ_1 stays; needs models that predict "v". Source: Lin,
-            Liu, Li and Yang (2024), "Common diffusion noise schedules and sample steps are flawed", algorithm 1.
+        zero_terminal: shift and stretch √ᾱ so that ᾱ_T = 0 and ᾱ_1 stays (Lin et al., 2024); for models of "v" only.
 
     Raises:
         ValueError: an unknown kind, too few steps, β outside 0 … 1, or β for "cosine".
@@ -134,8 +129,7 @@ def clean_and_noise(output: Tensor, xt: Tensor, alpha_bar, prediction="noise"):
 
 
 def sinusoids(values: Tensor, count, lowest, highest) -> Tensor:
-    """Sines and cosines of `count` frequencies in geometric progression: (…) -> (…, 2 count), after Vaswani and others
-    (2017), "Attention is all you need", section 3.5."""
+    """Sines and cosines of `count` frequencies in geometric progression: (…) -> (…, 2 count); Vaswani et al. (2017)."""
     powers = torch.linspace(0, 1, count, dtype=values.dtype, device=values.device)
     angles = values[..., None] * lowest * (highest / lowest) ** powers
     return torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
@@ -150,10 +144,8 @@ class NoisePredictor(nn.Module):
 
     Args:
         hidden: H, width. layers: number of blocks. frequencies: of the time and, as many, of each coordinate.
-        cosine_skip: return sin φ x + cos φ h with the angle φ of the cosine schedule; for "noise" with this schedule
-            only. sin φ x is the right answer for data that are N(0, 1), and h is left with v. Otherwise the error of
-            x_0 = (x - sin φ ε) / cos φ is that of ε, enlarged a hundredfold where sampling begins. After Karras,
-            Aittala, Aila and Laine (2022), "Elucidating the design space of diffusion models", section 5.
+        cosine_skip: return sin φ x + cos φ h, for "noise" with the cosine schedule, whose angle is φ. sin φ x is right
+            for data that are N(0, 1), and h is left with v. After Karras, Aittala, Aila and Laine (2022), section 5.
 
     Raises:
         ValueError: a size below 1; when called, x is not floating point (N, 2), or time not (N,).
@@ -206,8 +198,7 @@ def _draw(batch, generator):
 def noise_loss(model, batch, table=None, prediction="noise", generator=None):
     """Mean squared error of the predicted noise, or of v, each example at a random time: a scalar.
 
-    Source: Ho, Jain and Abbeel (2020), equation 14, the simplified loss. The times of a batch, which must be in random
-    order, are evenly spread.
+    Source: Ho, Jain and Abbeel (2020), equation 14. The times of a batch, in random order, are evenly spread.
 
     Args:
         model: see the top of the module. batch: x_0 (N, 2), or a tuple whose first entry it is.
@@ -232,8 +223,7 @@ def noise_loss(model, batch, table=None, prediction="noise", generator=None):
 def flow_matching_loss(model, batch, generator=None):
     """Mean squared error of the predicted velocity x_0 - ε on the straight line x_t = (1 - t) ε + t x_0: a scalar.
 
-    Source: Lipman and others (2023), "Flow matching for generative modeling", equation 23 with σ_min = 0. Arguments as
-    in `noise_loss`.
+    Source: Lipman and others (2023), equation 23 with σ_min = 0. Arguments as in `noise_loss`.
     """
     x0, noise, time = _draw(batch, generator)
     return (model((1 - time[:, None]) * noise + time[:, None] * x0, time) - (x0 - noise)).square().mean()
@@ -290,7 +280,7 @@ def ancestral_sample(
         model: see the top of the module. table: from `alpha_bars`. num: how many points.
         steps: how many of the table's T, as evenly spaced as can be, one evaluation of the model each; None: all.
         variance: of the noise in every step: "posterior", that of q(x_s | x_t, x_0), exact for data that are a single
-            point; or "forward", β = 1 - ᾱ_t / ᾱ_s, exact for data that are N(0, 1). The last step adds no noise.
+            point; or "forward", β = 1 - ᾱ_t / ᾱ_s, exact for N(0, 1). The last step adds no noise.
         start: x_T (N, 2) in place of num. return_path: all states (steps + 1, N, 2), noise first, for films.
 
     Raises:
@@ -313,8 +303,7 @@ def ddim_sample(
 ) -> Tensor:
     """From x_T ~ N(0, 1) without further chance: x_s = √ᾱ_s x_0 + √(1 - ᾱ_s) ε with the predicted x_0 and ε: (num, 2).
 
-    Source: Song, Meng and Ermon (2021), "Denoising diffusion implicit models", equation 12 with σ = 0. Arguments and
-    errors as in `ancestral_sample`.
+    Source: Song, Meng and Ermon (2021), equation 12 with σ = 0. Arguments and errors as in `ancestral_sample`.
     """
 
     def step(x, x0, noise, t, before):
@@ -378,18 +367,15 @@ def _integrate(velocity, x, times):
 def log_likelihood(model, x: Tensor, prediction="noise", steps=64, smallest=1e-2):
     """Exact log density, in nats, of what the probability flow makes of N(0, 1): (N, 2) -> (N,) and its error (N,).
 
-    Along the flow dx/dτ from data to noise log p(data) = log N(noise; 0, 1) + ∫ div dx/dτ dτ. For flow matching τ is
-    1 - t; for diffusion it is the angle φ of x = cos φ x_0 + sin φ ε, in which the flow is simply dx/dφ = v. Steps grow
-    in proportion to τ, since near the data the flow changes on the scale of the noise. Source: Song and others (2021),
-    "Score-based generative modeling through stochastic differential equations", section 4.3.
+    Along the flow dx/dτ from data to noise log p(data) = log N(noise; 0, 1) + ∫ div dx/dτ dτ (Song and others, 2021,
+    section 4.3). For flow matching τ is 1 - t; for diffusion it is the angle φ of x = cos φ x_0 + sin φ ε, in which the
+    flow is simply dx/dφ = v. Steps grow in proportion to τ: near the data the flow changes on the scale of the noise.
 
     Args:
         model: one for all times of the cosine schedule (`noise_loss` without a table), or for the prediction "flow" one
             trained with `flow_matching_loss`. Any function will do that torch can differentiate by x.
-        prediction: "noise", "v" or "flow". steps: of order four, with four evaluations each; for the error, half as
-            many are computed as well. The difference is mostly the error of those.
-        smallest: τ where the flow begins. The density is that of the data with noise of this standard deviation (tan φ,
-            or τ / (1 - τ)) added, which blurs edges by as much.
+        prediction: "noise", "v" or "flow". steps: of order four; the error is the difference from half as many.
+        smallest: τ where the flow begins; the density is blurred by noise of as much (tan φ, or τ / (1 - τ)).
 
     Raises:
         ValueError: an unknown prediction, fewer than two steps, or smallest outside 0 … 0.5.

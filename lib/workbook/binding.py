@@ -103,7 +103,8 @@ def write_or_remove_whole(paths, complete=True):
     they are not complete, remove that of an earlier run.
     """
     target = exports_folder() / WHOLE
-    target.unlink(missing_ok=True)
+    if target.is_file():
+        target.unlink()
     if complete and paths:
         write_atomically(target, whole(paths))
         print(f"all of them in one: {short(target)}", flush=True)

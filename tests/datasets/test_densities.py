@@ -130,20 +130,6 @@ def test_the_score_of_noised_points_by_tweedie(name):
         assert (product.mean(0).abs() < limit).all(), "the error of E[ε | x_t] must be orthogonal to functions of x_t"
 
 
-@pytest.mark.parametrize("name", [*KNOWN, "text"])
-def test_blurred_densities_are_means_of_the_density_around_a_point(name):
-    """Against a plain mean over the same density: the blurred one at x is the mean of p(x - width ε)."""
-    density, width = (from_text("ab") if name == "text" else name), 0.01
-    x = sample(density, 30, torch.Generator().manual_seed(0)).double()
-    noise = torch.randn(40_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = densities.blurred_log_density(density, x, width).exp()
-    for point, value in zip(x, found, strict=True):
-        around = log_density(density, point + width * noise).exp()
-        assert abs(around.mean() - value) < 5 * around.std() / 200 + 1e-4 * value
-    with pytest.raises(ValueError, match="must be positive"):
-        densities.blurred_log_density(density, x, 0.0)
-
-
 def test_every_point_may_have_a_noise_level_of_its_own():
     x, levels = torch.randn(3, 2, generator=generator()), torch.tensor([1.0, 0.5, 0.0])
     expected = torch.cat([score("gaussian_mixture", x[i : i + 1], levels[i]) for i in range(3)])

@@ -56,15 +56,14 @@ def api(folder=None):
     if bins not in (before := os.environ.get("PATH", "")).split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([bins, before])
     from nbgrader.apps import NbGraderAPI
-    from traitlets.config import Config
+    from traitlets.config import PyFileConfigLoader
 
     from nbgrader.coursedir import CourseDirectory  # isort: skip
 
     folder = folder or course_folder()
     # nbgrader 0.9.6 adds rows in an order of which SQLAlchemy 2 complains each time; they are all stored.
     warnings.filterwarnings("ignore", "Object of type .* not in session")
-    config = Config()
-    exec((folder / "nbgrader_config.py").read_text("utf-8"), {"get_config": lambda: config})  # noqa: S102
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
     config.CourseDirectory.root = str(folder)
     config.CourseDirectory.db_url = f"sqlite:///{folder / 'gradebook.db'}"
     return NbGraderAPI(CourseDirectory(config=config), config=config)

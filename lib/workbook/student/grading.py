@@ -4,6 +4,7 @@ No point comes from a student's process: what it says is plain arrays, and the c
 that students do not have. What is answered in words waits in nbgrader's formgrader for a person.
 """
 
+import ast
 import csv
 import hashlib
 import json
@@ -141,7 +142,7 @@ def filled_in(form, blank):
 
 def _parsable(text):
     try:
-        compile(text[:MOST_CHARACTERS], "cell", "exec")
+        ast.parse(text[:MOST_CHARACTERS])
         return text[:MOST_CHARACTERS]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""

@@ -417,7 +417,7 @@ MISTAKES = [
     (
         "D2",
         "noise at the last step",
-        [("math.sqrt(variance) *", "math.sqrt(max(variance, 0.02)) *")],
+        [("math.sqrt(spread) *", "math.sqrt(max(spread, 0.02)) *")],
         "noise is added at the last step too",
     ),
     (
@@ -425,7 +425,7 @@ MISTAKES = [
         "β for the posterior's variance",
         [
             (
-                "mean + math.sqrt(variance)",
+                "mean + math.sqrt(spread)",
                 "mean + (math.sqrt(1 - table[t] / table[before]) if before else 0)",
             )
         ],
@@ -434,13 +434,13 @@ MISTAKES = [
     (
         "D2",
         "variance for its root",
-        [("mean + math.sqrt(variance)", "mean + variance")],
+        [("mean + math.sqrt(spread)", "mean + spread")],
         "multiplied by the variance instead of its root",
     ),
     (
         "D2",
         "no noise at all",
-        [("mean + math.sqrt(variance) *", "mean + 0 *")],
+        [("mean + math.sqrt(spread) *", "mean + 0 *")],
         "no noise between the steps",
     ),
     (

@@ -4,6 +4,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import setuptools  # noqa: F401 - nbgrader needs it; it refuses to be imported after the standard library's distutils
 
 from lib.workbook.student import building
 
