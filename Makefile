@@ -99,12 +99,12 @@ grade: setup  ## grade hand-ins: SUBMISSIONS=folder [SANDBOX=none] (needs bubble
 	@$(PY) -m lib.workbook grade --submissions "$$COURSE_SUBMISSIONS" --sandbox "$$COURSE_SANDBOX"
 
 TOGETHER = -n 2 --dist loadfile
-test: export OMP_NUM_THREADS := 1
+test test-system: export OMP_NUM_THREADS := 1
 test: setup  ## unit tests, style, committed notebooks, every notebook with the smoke profile (ONLY=02: what it uses)
 	@$(PY) -m pytest $(TOGETHER) $(WHICH)
 
 test-system: setup  ## what needs a browser (chromium), Slurm (slurm-wlm, munge) or bubblewrap; without them it is skipped
-	@$(PY) -m pytest -m system tests
+	@$(PY) -m pytest $(TOGETHER) -m system tests
 
 check-notebooks: setup  ## the committed notebooks alone: clean, complete, and still giving their outputs
 	@$(PY) -m lib.workbook check

@@ -67,5 +67,6 @@ def chosen(items, only):
 
 
 def group(nodeid):
-    """Tests of one group run one after another in one process: those of a file; every smoke run is its own group."""
-    return nodeid if "smoke_profile[" in nodeid else nodeid.split("::")[0]
+    """Tests of one group run one after another in one process: those of a file; every run of a whole notebook, with the
+    smoke profile or in a browser, is its own group."""
+    return nodeid if "smoke_profile[" in nodeid or "run_all" in nodeid else nodeid.split("::")[0]
