@@ -77,7 +77,7 @@ def test_ship_and_test():
     assert command("ship", "ONLY=02") == ["lib.workbook", "ship", "--jobs", "1", "--only", "02"]
     assert command("test") == ["pytest", "-n", "2", "--dist", "loadfile"], "two processes share the tests"
     assert command("test", "ONLY=02")[5:] == ["--only", "02"]
-    assert command("test-system") == ["pytest", "-m", "system", "tests"]
+    assert command("test-system") == ["pytest", "-n", "2", "--dist", "loadfile", "-m", "system", "tests"]
     assert command("check-notebooks") == ["pytest", "notebooks"]
     assert "lib.workbook check" in make("-n", "check-notebooks")
 
