@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 import setuptools  # noqa: F401 - nbgrader needs it; it refuses to be imported after the standard library's distutils
 
-from lib.workbook.student import building
+from lib.storage.paths import ROOT
+from lib.workbook.notebooks import UsageError
+from lib.workbook.student import box, building
 
 
 @pytest.fixture
@@ -31,3 +33,12 @@ def built(tmp_path_factory):
     finally:
         os.environ.pop("WORKBOOK_EXPORTS") if before is None else os.environ.update(WORKBOOK_EXPORTS=before)
     return folder / "course"
+
+
+@pytest.fixture(scope="session")
+def boxes():
+    """Where boxes of bubblewrap do not start, tests that need them are skipped, with the reason and the remedy."""
+    try:
+        box.probe(ROOT, "bubblewrap")
+    except UsageError as error:
+        pytest.skip(str(error))

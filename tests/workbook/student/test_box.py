@@ -19,10 +19,7 @@ from lib.workbook.student import box, checking, cutting, grading
 RIGHT = answers.HEAD + answers.RIGHT["T3"]["by slices"]
 LIMITS = box.Limits(cpu=8, wall=60, memory=1_200_000_000)
 
-in_a_box = [
-    pytest.mark.system,
-    pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: apt install bubblewrap"),
-]
+in_a_box = [pytest.mark.system, pytest.mark.usefixtures("boxes")]
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_a_folder_is_graded(course, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.system
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: apt install bubblewrap")
+@pytest.mark.usefixtures("boxes")
 def test_a_folder_is_graded_in_boxes(course, tmp_path):
     check_a_folder_of_hand_ins(course, tmp_path, "bubblewrap", "import os\nos._exit(0)")
 
