@@ -121,13 +121,7 @@ def lstm_cell_rows(student):
     x, h, c = 1.2 * student.randn(B, I), 0.8 * student.randn(B, H).tanh(), 1.5 * student.randn(B, H)
     c[: B // 3] = 0
     answer = cell(x, (h, c))
-    expect(
-        isinstance(answer, (tuple, list)) and len(answer) == 2,
-        "the pair (h, c)",
-        given,
-        shape(answer),
-        "only one of the two is returned",
-    )
+    recurrent.expect_pair(answer, given)
     expect_shape(answer, [(B, H)] * 2, given)
     return cell, I, H, x, h, c, *answer, given
 

@@ -17,13 +17,7 @@ READY_MADE = {"LSTM", "LSTMCell", "GRU", "GRUCell", "RNN", "RNNCell"}
 def step_of(cell, x, state, given):
     """(h', c'), of the right shapes."""
     answer = cell(x, state) if state is not None else cell(x)
-    expect(
-        isinstance(answer, (tuple, list)) and len(answer) == 2,
-        "the pair (h, c)",
-        given,
-        shape(answer),
-        "only one of the two is returned",
-    )
+    recurrent.expect_pair(answer, given)
     return answer
 
 

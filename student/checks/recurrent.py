@@ -268,6 +268,17 @@ def check_output(network, x, sizes, given):
     return output, states
 
 
+def expect_pair(answer, given):
+    """What a cell with two states returns is (h, c)."""
+    expect(
+        isinstance(answer, (tuple, list)) and len(answer) == 2,
+        "the pair (h, c)",
+        given,
+        shape(answer),
+        "only one of the two is returned",
+    )
+
+
 def check_states(states, sizes, given):
     """T states of the right shape."""
     B, T, H, _ = sizes
