@@ -1,13 +1,16 @@
 """Stands in for `lib.training.checkpoints` in the notebooks of the student edition: tables of sweeps are the
-reference's, as stored, whatever the student's classes look like; what is trained there is trained with the student's.
+reference's, as stored, whatever the student's classes look like; what is trained there is trained with the student's,
+once something of the student's is in use.
 """
 
 import json
 
+from lib.storage import tensors
 from lib.storage.files import read_table
 from lib.storage.paths import checkpoints_folder
 from lib.training import checkpoints
-from lib.training.stores import read_result
+from lib.training.stores import note_used, read_result
+from lib.workbook.student import working
 
 
 def __getattr__(name):
@@ -27,7 +30,29 @@ def sweep(name, run, cells, settings=None, *, retrain=False, why="", **options):
         return checkpoints.sweep(name, run, cells, settings, retrain=retrain, why=why, **options)
     print(f"{name}: {len(cells)} runs of the reference (not of your class)")
     found = [{part: rows[key][part] for part in ("settings", "result", "seconds")} for key in wanted]
-    checkpoints.RECORDS[:] = [one for one in checkpoints.RECORDS if one["name"] != name]
-    checkpoints.RECORDS.append({"name": name, "why": f"{why} (reference)", "reference": True, "rows": found})
+    _remember(name, why, found)
     pairs = zip(cells, found, strict=True)
     return [{**cell, **row["result"], "cpu_seconds": row["seconds"]} for cell, row in pairs]
+
+
+def train_or_load(name, build, train, settings, *, retrain=False, why="", half=False, **options):
+    """As `checkpoints.train_or_load`; as long as nothing that the student has written is in use, the weights that ship
+    are taken by their settings alone: the library without its solutions has another code."""
+    file = checkpoints_folder() / f"{name}.safetensors"
+    shipped = read_result(file, tensors.load)
+    wanted = settings | ({"precision": "half"} if half else {})
+    stored = shipped and not retrain and _key(shipped["settings"]) == _key(wanted)
+    model = build() if stored else None  # looks up what the student has written
+    if not stored or working.own_code_in_use():
+        return checkpoints.train_or_load(name, build, train, settings, retrain=retrain, why=why, half=half, **options)
+    model.load_state_dict(shipped["model"])
+    print(f"{name}: the reference's weights (nothing of yours is in use)")
+    note_used(file)
+    run = checkpoints.Run(name, model, shipped["history"], wanted, shipped["seconds"], "shipped")
+    _remember(name, why, [{"settings": wanted, "result": run.result, "seconds": run.seconds}])
+    return run
+
+
+def _remember(name, why, rows):
+    checkpoints.RECORDS[:] = [one for one in checkpoints.RECORDS if one["name"] != name]
+    checkpoints.RECORDS.append({"name": name, "why": f"{why} (reference)", "reference": True, "rows": rows})

@@ -210,6 +210,11 @@ def _module(item, path, stamp):
     return MODULES[path][1]
 
 
+def own_code_in_use():
+    """Whether a class or function that the student has written was looked up in this process."""
+    return any(path.parent == work_folder() for path in MODULES)
+
+
 # --- progress and solutions -----------------------------------------------------------------------------------------
 
 
