@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from tiny_waves import SETTINGS, UNET, WEIGHTS, same, weights
 
 from lib import training
 from lib.experiments import waves
-from lib.experiments.waves import command_line
+from lib.experiments.waves import command_line, overrides
 from lib.storage.paths import ROOT, exports_folder
 
 
@@ -25,6 +26,22 @@ def command(*arguments):
         encoding="utf-8",
         timeout=300,
     )
+
+
+def printed_commands():
+    """The arguments of every `python -m lib.experiments.waves train …` that a reader meets."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*"), *ROOT.glob("lib/**/*.py")]
+    texts = [file.read_text(encoding="utf-8") for file in files + [*ROOT.glob("lib/**/*.yaml")]]
+    for notebook in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    found = {end for text in texts for end in re.findall(r"-m lib\.experiments\.waves train ([^`\"\n#]*)", text)}
+    return sorted(end.split("  ")[0].strip() for end in found)
+
+
+@pytest.mark.parametrize("arguments", printed_commands())
+def test_every_printed_command_starts_a_training(arguments):
+    overrides.check_command_line(arguments.split())
 
 
 def test_train_multirun_and_evaluate_on_the_command_line(stores, capsys):

@@ -85,13 +85,6 @@ def test_settings_that_cannot_be_trained_with_are_refused_by_name(overrides, mes
     assert re.search(message, refusal([*UNET, *overrides]))
 
 
-def test_the_example_of_the_help_is_one_that_runs():
-    from lib.experiments.waves import command_line
-
-    example = next(line for line in command_line.__doc__.splitlines() if "c_list" in line).split(" train ")[1]
-    assert waves.compose(overrides=example.split()).model.c_list == [8, 16, 32]
-
-
 def test_a_model_is_tried_without_random_numbers():
     before = torch.get_rng_state()
     waves.compose(overrides=["data.size=256", "model.expansion=16", "training.clip=inf"])
