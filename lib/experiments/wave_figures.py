@@ -11,7 +11,7 @@ from lib.figures import COLORS
 
 LIMIT = 4  # standard deviations of the field at which the colours saturate
 COLORS = COLORS | {"U-Net, closed-loop training": "#7B3294"}
-STYLES = {"zero": ":", "copy last frame": "--", "straight line": "-.", "U-Net, closed-loop training": "--"}
+STYLES = {"zero": ":", "persistence": "--", "linear extrapolation": "-.", "U-Net, closed-loop training": "--"}
 
 
 def paint(frames, deviation):

@@ -53,8 +53,8 @@ class UNet(nn.Module):
 
     Args:
         c_in, c_out: channels of input and output. c_list: channels of the levels, from the finest to the coarsest.
-        spatial_factor_list: one factor less than levels. num_block_list: blocks of each encoder and decoder module (0 is
-            allowed), one entry for each factor; one more, if given, is for the bottom.
+        spatial_factor_list: one factor less than levels. num_block_list: blocks of each encoder and decoder module (0
+            is allowed), one entry for each factor; one more, if given, is for the bottom.
         padding, kernel_size, expansion, norm: see `ConvNeXtBlock`.
 
     Raises:

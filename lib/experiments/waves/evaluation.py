@@ -3,8 +3,7 @@
 import torch
 
 from lib import training
-from lib.datasets.waves import SPLITS
-from lib.experiments.waves.forecasters import wave_data
+from lib.experiments.waves.forecasters import set_shape, wave_data
 
 
 @torch.no_grad()
@@ -51,7 +50,7 @@ def score(model, runs, warm_up):
 def evaluate(model, config, runs=None):
     """`score` on the test runs of these settings, in plain rounded numbers; `runs` says how many of them."""
     device = training.best_device()
-    share = (runs or config.evaluation.runs) / SPLITS["test"][0]
+    share = min(1, (runs or config.evaluation.runs) / set_shape(config.data, "test")[0])
     test = wave_data(config.data, "test", share)[:, : config.evaluation.warm_up + config.evaluation.horizon + 1]
     result = score(model.to(device), test.to(device), config.evaluation.warm_up)
     model.cpu()

@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from lib.datasets.fields import content
 from lib.datasets.waves import SPLITS, STARTS
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -36,8 +37,10 @@ def one_of(*words):
 
 @dataclass
 class Data:
-    """Group `data`: the membrane, and the runs on it."""
+    """Group `data`: the membrane and the runs on it, or runs in a file."""
 
+    path: str | None = None
+    field: str | None = None
     skip_rate: int = between(1, 100)
     start: str = one_of(*STARTS)
     size: int = between(3, 256)
@@ -146,9 +149,16 @@ def typed(config):
 
 
 def flat(config):
-    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}."""
+    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}.
+
+    Of runs in a file it is what the file holds, and nothing of the membrane.
+    """
     tree = OmegaConf.to_container(config, resolve=True)
     groups = {group: tree[group] for group in ("data", "model", "training")}
+    path, field = groups["data"].pop("path"), groups["data"].pop("field")
+    if path is not None:
+        kept = {name: groups["data"][name] for name in ("skip_rate", "share", "cut_start", "cut_end")}
+        groups["data"] = {"content": content(path), "field": field} | kept
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()} | {
         "seed": tree["seed"]
     }
