@@ -74,8 +74,8 @@ def read_set(path, use, skip_rate=1, share=1.0, field=None) -> Tensor:
     count, kept = max(1, round(share * count)), -(-frames // skip_rate)
     if (size := 4 * count * kept * height * width) > MAX_BYTES:
         raise FieldsError(
-            f"{path}: the {use} runs take {size / 1e9:.1f} GB, at most {MAX_BYTES / 1e9:g} are read: lower data.share or "
-            "raise data.skip_rate"
+            f"{path}: the {use} runs take {size / 1e9:.1f} GB, at most {MAX_BYTES / 1e9:g} are read: lower data.share "
+            "or raise data.skip_rate"
         )
     files = files_of(path, use)
     first, _ = _range(path, use, sum(_opened(file, field, len) for file in files))

@@ -75,7 +75,7 @@ def test_what_is_no_number_is_refused_by_name(name, text):
         (["training.learning_rate=inf"], "training.learning_rate must be from 1e-12 to 1,000; got inf"),
         (["evaluation.seeds=[]"], "evaluation.seeds must not be empty"),
         (["model.name=convlstm"], "c_hidden"),
-        (["model.name=vit"], "model.name must be one of unet, convlstm; got 'vit'"),
+        (["model.name=vit"], "model.name must be one of unet, convlstm, fourier; got 'vit'"),
         (["model.c_list=[4096]", "model.spatial_factor_list=[]", "model.num_block_list=[50]"], "6,[0-9,]* parameters"),
         (["model.c_list=[]", "model.spatial_factor_list=[]", "model.num_block_list=[]"], "one more entry in c_list"),
         (["model.padding=mirror"], "zeros, odd, circular"),

@@ -7,7 +7,7 @@ import torch
 from lib.datasets import fields
 from lib.datasets.waves import SPLITS, exact_stencil, wave_set
 from lib.experiments.waves.settings import SettingsError
-from lib.models import ConvLSTM, NextFrame, NoNetwork, Stencil, UNet
+from lib.models import ConvLSTM, FourierOperator, NextFrame, NoNetwork, Stencil, UNet
 
 
 def wave_data(data, use, share=1.0):
@@ -57,7 +57,13 @@ def convlstm(model):
     return ConvLSTM(*options, output=model.output).to(memory_format=torch.channels_last)
 
 
-BUILDERS = {"unet": unet, "convlstm": convlstm}
+def fourier(model):
+    """Forecaster with a Fourier neural operator inside, of the settings of the group `model`."""
+    network = FourierOperator(model.context_size, 1, model.channels, model.modes, model.num_layers, model.padding)
+    return NextFrame(network, model.context_size, model.head)
+
+
+BUILDERS = {"unet": unet, "convlstm": convlstm, "fourier": fourier}
 
 
 def builder(config):

@@ -86,6 +86,19 @@ class ConvLSTMModel:
 
 
 @dataclass
+class FourierModel:
+    """Group `model`, a forecaster with a Fourier neural operator inside."""
+
+    name: str = MISSING
+    context_size: int = between(1, 50)
+    head: str = MISSING
+    channels: int = between(1, 4096)
+    modes: int = between(1, 256)
+    num_layers: int = between(1, 50)
+    padding: str = MISSING
+
+
+@dataclass
 class Training:
     """Group `training`: what an optimiser step sees, and how far it goes."""
 
@@ -125,12 +138,13 @@ class Settings:
     seed: int = between(0, 10**9)
 
 
-KINDS = {"unet": UNetModel, "convlstm": ConvLSTMModel}
+KINDS = {"unet": UNetModel, "convlstm": ConvLSTMModel, "fourier": FourierModel}
 STORE = ConfigStore.instance()
 STORE.store(name="schema", node=Settings)
 STORE.store(group="data", name="schema", node=Data)
 STORE.store(group="model", name="unet_schema", node=UNetModel)
 STORE.store(group="model", name="convlstm_schema", node=ConvLSTMModel)
+STORE.store(group="model", name="fourier_schema", node=FourierModel)
 STORE.store(group="training", name="schema", node=Training)
 STORE.store(group="evaluation", name="schema", node=Evaluation)
 
