@@ -1,20 +1,22 @@
 """Values that settings can have, and one line for those that cannot be trained with."""
 
 import re
+from types import NoneType
 
 import pytest
 import torch
-from tiny_waves import CONVLSTM, SHORT, UNET, composed, tiny
+from omegaconf import OmegaConf
+from tiny_waves import CONVLSTM, FOURIER, SHORT, UNET, composed, tiny
 
 from lib.experiments import waves
 from lib.experiments.waves.settings import SettingsError
 
-OF_CONVLSTM = ("model.c_hidden", "model.num_layers")
+OF_CONVLSTM, OF_FOURIER = ("model.c_hidden", "model.num_layers"), ("model.channels", "model.modes")
 
 
 def kind(name):
     """The overrides of a tiny training that has this setting, and the setting's own value in it."""
-    overrides = tuple(CONVLSTM if name in OF_CONVLSTM else UNET)
+    overrides = tuple(CONVLSTM if name in OF_CONVLSTM else FOURIER if name in OF_FOURIER else UNET)
     group, _, key = name.rpartition(".")
     config = composed(*overrides)
     return overrides, (config[group] if group else config)[key]
@@ -29,12 +31,12 @@ def refusal(overrides):
 
 def numbers():
     """Names of all settings that are numbers or lists of them."""
-    for overrides in (UNET, CONVLSTM):
+    for overrides in (UNET, CONVLSTM, FOURIER):
         config = composed(*overrides)
         for group in ("data", "model", "training", "evaluation"):
             for name, value in config[group].items():
-                one = value if isinstance(value, (str, int, float)) else value[0]
-                if not isinstance(one, (str, bool)):
+                one = value[0] if OmegaConf.is_list(value) else value
+                if not isinstance(one, (str, bool, NoneType)):
                     yield f"{group}.{name}"
 
 

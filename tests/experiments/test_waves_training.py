@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tiny_waves import CONVLSTM, GROWING, SETTINGS, SMALL, UNET, WEIGHTS, field, same, tiny, weights
+from tiny_waves import CONVLSTM, FOURIER, GROWING, SETTINGS, SMALL, UNET, WEIGHTS, field, same, tiny, weights
 
 from lib import training
 from lib.datasets.waves import WaveWindows
@@ -116,7 +116,7 @@ def test_scales_are_the_sizes_of_the_field_and_of_what_is_to_be_added(head, bund
 # --- trainings ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("overrides", [UNET, CONVLSTM], ids=["unet", "convlstm"])
+@pytest.mark.parametrize("overrides", [UNET, CONVLSTM, FOURIER], ids=["unet", "convlstm", "fourier"])
 def test_a_training_leaves_a_folder_from_which_it_can_be_loaded(overrides, stores, monkeypatch):
     config = waves.compose(overrides=overrides)
     run = waves.train(config, "waves/tiny")
