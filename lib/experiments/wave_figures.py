@@ -87,7 +87,7 @@ def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100), m
 
 
 def error_over_horizon(lines, lowest=1e-4):
-    """RMSE by horizon in closed loop, one panel for each speed, one line for each result.
+    """VRMSE by horizon in closed loop, one panel for each speed, one line for each result.
 
     Args:
         lines: dict speed -> name -> list of what `waves.evaluate` returns. lowest: end of the axis.
@@ -96,10 +96,10 @@ def error_over_horizon(lines, lowest=1e-4):
     for ax, (speed, models) in zip(axes, lines.items(), strict=True):
         for name, results in models.items():
             for number, result in enumerate(results):
-                horizons = np.arange(1, len(result["rmse"]) + 1)
+                horizons = np.arange(1, len(result["vrmse"]) + 1)
                 color, label = COLORS.get(name, COLORS["baseline"]), None if number else name
-                ax.semilogy(horizons, result["rmse"], STYLES.get(name, "-"), lw=1.2, color=color, label=label)
+                ax.semilogy(horizons, result["vrmse"], STYLES.get(name, "-"), lw=1.2, color=color, label=label)
         ax.set(title=f"{speed} waves", xlabel="horizon (frames)", ylim=(lowest, 10))
-    axes[0].set_ylabel("RMSE / standard deviation")
+    axes[0].set_ylabel("VRMSE")
     axes[0].legend(loc="lower right", fontsize=7.5)
     return fig

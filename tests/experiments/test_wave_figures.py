@@ -56,19 +56,18 @@ def test_error_maps_have_a_column_for_each_horizon():
 
 
 def test_errors_over_the_horizon_have_one_line_for_each_result():
-    results = {"zero": [{"rmse": [1.0, 1.0]}], "U-Net": [{"rmse": [0.1, 0.2]}, {"rmse": [0.2, 0.3]}]}
+    results = {"zero": [{"vrmse": [1.0, 1.0]}], "U-Net": [{"vrmse": [0.1, 0.2]}, {"vrmse": [0.2, 0.3]}]}
     fig = wave_figures.error_over_horizon({"slow": results, "fast": results})
     assert [len(ax.lines) for ax in fig.axes] == [3, 3]
     assert [text.get_text() for text in fig.axes[0].get_legend().texts] == ["zero", "U-Net"]
 
 
-def test_a_summary_is_the_mean_with_the_lowest_and_the_highest():
+def test_a_summary_is_the_median_with_the_lowest_and_the_highest():
     results = [
-        {"one_step_mse": mse, "one_step_share": mse, "rmse": [0.0] * 9 + [mse] + [0.0] * 39 + [10 * mse]}
-        for mse in (0.1, 0.3)
+        {"one_step": error, "vrmse": [0.0] * 9 + [error] + [0.0] * 39 + [10 * error]} for error in (0.1, 0.15, 3000.0)
     ]
     line = waves.summary(results, model="U-Net")
-    assert line["model"] == "U-Net" and line["one-step MSE"] == "2.0e-01" and line["% of copying"] == "20 (10–30)"
-    assert line["@50"] == "200 (100–300)" and line["@100"] == line["@50"], "a shorter roll-out ends earlier"
-    assert waves.summary(results[:1])["RMSE @10, %"] == "10"
+    assert line["model"] == "U-Net" and line["one step, %"] == "15 (10–diverged)"
+    assert line["50 steps"] == "150 (100–diverged)" and line["100 steps"] == line["50 steps"], "it ended earlier"
+    assert waves.summary(results[:1])["10 steps"] == "10"
     assert waves.error_at(results[0], 10) == pytest.approx(10)

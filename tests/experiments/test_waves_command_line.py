@@ -59,7 +59,7 @@ def test_runs_of_ones_own_are_trained_on_and_evaluated_by_the_same_commands(own,
     config = waves.compose(overrides=mine)
     model = waves.train(config, "tests/own").model
     assert model.field_scale == waves.wave_data(config.data, "train").std()
-    assert len(waves.evaluate(model, config)["rmse"]) == 13, "24 frames, of which 11 are true"
+    assert len(waves.evaluate(model, config)["vrmse"]) == 13, "24 frames, of which 11 are true"
     assert "exact stencil" not in waves.baselines(config)
     assert command_line.main(["evaluate", str(exports_folder() / "runs" / "tests" / "own")]) == 0
     assert "runs" in capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_train_multirun_and_evaluate_on_the_command_line(stores, capsys):
     assert [row.split()[-1] for row in rows] == [str(single), str(multirun / "0"), str(multirun / "1")]
     result = json.loads((single / "scores.json").read_text())
     model, config = waves.load(single)
-    assert result["rmse"] == pytest.approx(waves.evaluate(model, config, 2)["rmse"], rel=1e-3)
+    assert result["vrmse"] == pytest.approx(waves.evaluate(model, config, 2)["vrmse"], rel=1e-3)
 
 
 def test_an_error_during_a_run_is_one_line_on_the_command_line(stores, monkeypatch):

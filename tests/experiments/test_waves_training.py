@@ -122,7 +122,7 @@ def test_a_training_leaves_a_folder_from_which_it_can_be_loaded(overrides, store
     run = waves.train(config, "waves/tiny")
     folder = stores / "exports" / "runs" / "waves" / "tiny"
     assert run.origin == "trained" and run.history["step"] == [2, 4]
-    assert {"loss", "rate", "one_step_share", "closed_loop"} <= run.history.keys()
+    assert {"loss", "rate", "validation_loss", "one_step_share", "closed_loop"} <= run.history.keys()
     assert (folder / SETTINGS).is_file() and (folder / WEIGHTS).is_file() and list(folder.glob("events*"))
     assert OmegaConf.to_container(OmegaConf.load(folder / SETTINGS)) == OmegaConf.to_container(config)
     assert not same(weights(run.model), weights(waves.build(config))), "training must change the weights"
@@ -247,7 +247,9 @@ def code(monkeypatch):
         return SimpleNamespace(model=build())
 
     monkeypatch.setattr(checkpoints, "train_or_load", train_or_load)
-    monkeypatch.setattr(checkpoints, "sweep", lambda name, run, *args, **options: followed.append(code_parts(run)))
+    monkeypatch.setattr(
+        checkpoints, "sweep", lambda name, run, *args, **options: followed.append(code_parts(run)) or []
+    )
     return followed
 
 

@@ -17,10 +17,11 @@ from lib.losses import forecast_loss, pushforward_loss
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import exports_folder
-from lib.training import checkpoints, distributed
+from lib.training import checkpoints, distributed, events
 
 EPOCHS = 10  # validations during a training
 WATCHED = 0.027  # share of the validation runs that they predict, four of them; never more than of the training runs
+CURVES = ("loss", "validation_loss")  # kept of every training of a study
 WEIGHTS = "model.safetensors"
 
 
@@ -94,7 +95,12 @@ def fit(model, config, **options):
 
     def validate(model):
         result = score(model, watched, max(watched.shape[1] // 2, model.context_size - 1))
-        return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
+        error = result["one_step"] * watched.std() / model.step_scale.flatten()[0]
+        return {
+            "validation_loss": error.square().item(),  # in the unit of the training's
+            "one_step_share": result["one_step_share"],
+            "closed_loop": result["vrmse"][-1],
+        }
 
     loss = pushforward_loss if settings.pushforward else forecast_loss
     options |= {"schedule": schedule, "clip": settings.clip, "seed": config.seed, "validate": validate}
@@ -167,8 +173,9 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
         trained: results of `train`; where one has the same settings, it is evaluated instead of trained again.
 
     Returns:
-        list of dicts: the flat settings, what `evaluate` returns, `loss` and `share` (the one-step error on validation
-        runs over copying's, after each tenth of the training), and `cpu_seconds`.
+        list of dicts: the flat settings, what `evaluate` returns, `loss` and `validation_loss` (one step ahead, in the
+        same unit) at `step`, which is every tenth of the training, and `cpu_seconds`. TensorBoard finds the curves of
+        each under `exports/runs/<name>`, in a folder named after the settings that differ.
     """
     for config in configs:
         check(config)
@@ -181,9 +188,17 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
         (config, make), done = by_settings[json.dumps(settings)], known.get(json.dumps(settings))
         model, history = (done.model, done.history) if done else (make(), None)
         history = history or fit(model, config, progress=False)
-        curves = {"loss": history["loss"], "share": history["one_step_share"]}
+        curves = {name: history[name] for name in ("step", *CURVES)}
         return evaluate(model, config) | rounded(curves)
 
     shared = {"test runs": runs or first.evaluation.runs, "warm-up": first.evaluation.warm_up}
     shared["horizon"] = first.evaluation.horizon
-    return checkpoints.sweep(name, run, [flat(config) for config in configs], shared, retrain=retrain, why=why)
+    rows = checkpoints.sweep(name, run, [flat(config) for config in configs], shared, retrain=retrain, why=why)
+    names = dict.fromkeys(key for config in configs for key in flat(config))
+    varied = [key for key in names if any(row.get(key) != rows[0].get(key) for row in rows)]
+    for row in rows if distributed.is_main() else ():
+        values = {key.rpartition(".")[2]: row[key] for key in varied if key in row}
+        label = " ".join(f"{key}={value}" for key, value in values.items()).replace("/", "-") or "only"
+        curves = {key: row[key] for key in ("step", *CURVES)}
+        events.write(exports_folder() / "runs" / name / label, curves, json.dumps(curves))
+    return rows
