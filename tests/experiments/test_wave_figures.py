@@ -47,7 +47,9 @@ def test_heights_and_errors_at_a_place():
 def test_error_maps_have_a_column_for_each_horizon():
     fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4, 100))
     titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
-    assert titles == ["horizon 1", "horizon 4", "horizon 9"], "beyond the end the last frame is shown"
+    assert titles == ["horizon 1\nframe 11", "horizon 4\nframe 14", "horizon 9\nframe 19"], (
+        "beyond the end the last frame is shown"
+    )
     pictures = [ax.images[0].get_array() for ax in fig.axes if ax.images]
     assert np.allclose(pictures[0], TRUTH[11]) and np.allclose(pictures[-1], 0.25)
     fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4), magnify=10)
@@ -71,3 +73,20 @@ def test_a_summary_is_the_median_with_the_lowest_and_the_highest():
     assert line["50 steps"] == "150 (100–diverged)" and line["100 steps"] == line["50 steps"], "it ended earlier"
     assert waves.summary(results[:1])["10 steps"] == "10"
     assert waves.error_at(results[0], 10) == pytest.approx(10)
+
+
+def test_the_table_of_runs_has_a_line_for_each_setting_and_says_what_differs():
+    settings = {"training.steps": 10, "model.head": "change"}
+    rows = [
+        {"settings": settings | changed | {"seed": seed}, "result": {"one_step_share": share}, "seconds": 2.0}
+        for changed, shares in (({}, (0.1, 0.2, 0.6)), ({"model.head": "absolute"}, (0.4, 0.5, 0.5)))
+        for seed, share in enumerate(shares)
+    ]
+    records = [{"name": "09_wave_convlstm/heads", "why": "which head", "rows": rows}]
+    first, second = wave_figures.runs_table(records)
+    assert first["training"] == "**heads**: which head" and second["training"] == ""
+    assert first["other than the first"] == "" and second["other than the first"] == "head absolute"
+    assert (first["seeds"], first["one step, % of persistence"], first["CPU-seconds"]) == (3, "20", "6")
+    assert second["one step, % of persistence"] == "50"
+    rows[0]["result"] = rows[1]["result"] = rows[2]["result"] = {"energy": 1.0}
+    assert wave_figures.runs_table(records)[0]["one step, % of persistence"] == "–", "another kind of result"

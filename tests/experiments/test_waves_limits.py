@@ -70,6 +70,8 @@ def test_what_is_no_number_is_refused_by_name(name, text):
         (["data.cut_start=98", "data.cut_end=1"], "hold no stretch"),
         (["training.sequence_length=1"], "the model needs 2 frames of context, got 1"),
         (["training.sequence_length=100", "training.rollout_steps=[2]"], "hold no stretch of 100 \\+ 2 frames"),
+        (["training.burn_in=1"], "training.burn_in=1 leaves none of 1 predictions to be trained"),
+        (["training.loss=cubed"], "training.loss must be one of squared, absolute; got cubed"),
         (["training.optimizer=sgd"], "training.optimizer must be one of adam, adamw; got sgd"),
         (["training.phases=[0.5]"], "training.phases must be as many shares"),
         (["training.phases=[1.5,-0.5]", "training.rollout_steps=[1,2]"], "training.phases must be from 0 to 1"),

@@ -37,6 +37,27 @@ def test_the_learning_rate_rises_and_falls():
     assert [waves.rate_factor(step, 1) for step in range(2)] == [1, 1], "a single step is taken at the full rate"
 
 
+def test_the_learning_rate_rises_and_falls_anew_in_every_phase_where_asked():
+    phases = {"steps": 100, "phases": [0.6, 0.4], "rollout_steps": [1, 8]}
+    once, anew = (OmegaConf.create(phases | {"restart": restart}) for restart in (0.0, 0.1))
+    assert [waves.learning_rate(step, once) for step in range(100)] == [waves.rate_factor(n, 100) for n in range(100)]
+    expected = [waves.rate_factor(n, 60) for n in range(60)] + [0.1 * waves.rate_factor(n, 40) for n in range(40)]
+    assert [waves.learning_rate(step, anew) for step in range(100)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_the_number_of_windows_can_be_fixed_whatever_the_roll_out(length, monkeypatch):
+    config, sizes = tiny(f"training.rollout_steps=[{length}]", "training.windows_per_step=3"), []
+
+    def loss(model, batch, **options):
+        sizes.append(len(batch[0]))
+        return forecast_loss(model, batch)
+
+    monkeypatch.setattr(wave_training, "forecast_loss", loss)
+    waves.fit(waves.build(config), config, progress=False)
+    assert sizes == [3] * 4
+
+
 @pytest.mark.parametrize(
     ("overrides", "module", "lengths"),
     [
@@ -56,7 +77,7 @@ def test_longer_roll_outs_are_fewer_so_that_a_step_costs_the_same(overrides, mod
     config = waves.compose(overrides=[*SMALL, *lists, *overrides, *budget])
     model, seen, evaluations = waves.build(config), [], []
 
-    def loss(model, batch):
+    def loss(model, batch, **options):
         seen.append(batch[1].shape[1])
         evaluations.append(0)
         return forecast_loss(model, batch)
@@ -75,7 +96,7 @@ def test_longer_roll_outs_are_fewer_so_that_a_step_costs_the_same(overrides, mod
 def test_a_roll_out_longer_than_the_budget_still_gets_one_window(monkeypatch):
     config, sizes = tiny("training.rollout_steps=[5]"), []
 
-    def loss(model, batch):
+    def loss(model, batch, **options):
         sizes.append(len(batch[0]))
         return forecast_loss(model, batch)
 
@@ -88,7 +109,12 @@ def test_a_roll_out_longer_than_the_budget_still_gets_one_window(monkeypatch):
 def test_the_setting_pushforward_chooses_the_loss(pushforward, monkeypatch):
     config, called = tiny(f"training.pushforward={pushforward}", "training.steps=1"), []
     for name in ("forecast_loss", "pushforward_loss"):
-        monkeypatch.setattr(wave_training, name, lambda *args, name=name: called.append(name) or forecast_loss(*args))
+
+        def loss(*args, name=name, **options):
+            called.append(name)
+            return forecast_loss(*args)
+
+        monkeypatch.setattr(wave_training, name, loss)
     waves.fit(waves.build(config), config, progress=False)
     assert called == ["pushforward_loss" if pushforward else "forecast_loss"]
 

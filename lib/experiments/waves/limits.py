@@ -40,7 +40,9 @@ def check(config):
         obstacle_cells(data.obstacle, data.size)
         _, stored, height, width = set_shape(data, "train")
         model = OmegaConf.to_yaml(config.model, resolve=True)
-        frames = _frames_read(model, height, width, training.sequence_length)
+        frames, trained = _frames_read(model, height, width, training.sequence_length)
+        if training.burn_in >= trained:
+            raise ValueError(f"training.burn_in={training.burn_in} leaves none of {trained} predictions to be trained")
         WaveWindows(torch.empty(1, stored, 1, 1), frames, max(training.rollout_steps), data.cut_start, data.cut_end)
         _, stored, *_ = set_shape(data, "test")
         if config.evaluation.warm_up > stored - 2:
@@ -54,7 +56,8 @@ def check(config):
 
 @lru_cache
 def _frames_read(model, height, width, sequence_length):
-    """Frames that a model, given as YAML, reads before it predicts fields of this height and width.
+    """Frames that a model, given as YAML, reads of fields of this height and width, and the predictions that it makes
+    meanwhile, up to the one of the next frame.
 
     It is built of nothing but shapes, without memory and without random numbers.
     """
@@ -64,7 +67,7 @@ def _frames_read(model, height, width, sequence_length):
     with torch.device("meta"), torch.no_grad():
         model = BUILDERS[settings.name](settings)
         frames = sequence_length or model.context_size
-        model(torch.empty(1, frames, height, width), 1)
+        predictions = model(torch.empty(1, frames, height, width), 1)
     if (parameters := sum(parameter.numel() for parameter in model.parameters())) > PARAMETERS:
         raise ValueError(f"the model has {parameters:,} parameters, at most {PARAMETERS:,} are possible")
-    return frames
+    return frames, predictions.shape[1] - 1

@@ -104,12 +104,16 @@ class Training:
 
     steps: int = between(1, 10**9)
     predictions_per_step: int = between(1, 10**6)
+    windows_per_step: int = between(0, 10**6)
     sequence_length: int = between(0, 100)
+    burn_in: int = between(0, 99)
     rollout_steps: list[int] = between(1, 100)
     phases: list[float] = between(0, 1)
     learning_rate: float = between(ABOVE_ZERO, 1000)
+    restart: float = between(0, 1)
     optimizer: str = one_of("adam", "adamw")
     weight_decay: float = between(0, 1000)
+    loss: str = one_of("squared", "absolute")
     clip: float = between(ABOVE_ZERO, inf)
     noise: float = between(0, 1000)
     pushforward: bool = MISSING
