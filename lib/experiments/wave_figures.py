@@ -7,6 +7,7 @@ returns them; the prediction of frame t is therefore `forecast[t - T]`.
 import numpy as np
 from matplotlib import pyplot as plt
 
+from lib.experiments.waves.evaluation import readable
 from lib.figures import COLORS
 
 LIMIT = 4  # standard deviations of the field at which the colours saturate
@@ -126,10 +127,10 @@ def runs_table(records):
             shares = [100 * row["result"]["one_step_share"] for row in same if "one_step_share" in row["result"]]
             rows.append(
                 {
-                    "training": f"**{record['name'].split('/')[1]}**: {record['why']}" if number == 0 else "",
+                    "training": f"{record['name'].split('/')[1]}: {record['why']}" if number == 0 else "",
                     "other than the first": ", ".join(f"{key} {value}" for key, value in told.items()),
                     "seeds": len(same),
-                    "one step, % of persistence": f"{np.median(shares):.2g}" if shares else "–",
+                    "one step, % of persistence": readable(np.median(shares)) if shares else "–",
                     "CPU-seconds": f"{sum(row['seconds'] for row in same):.0f}",
                 }
             )

@@ -84,7 +84,7 @@ def test_the_table_of_runs_has_a_line_for_each_setting_and_says_what_differs():
     ]
     records = [{"name": "09_wave_convlstm/heads", "why": "which head", "rows": rows}]
     first, second = wave_figures.runs_table(records)
-    assert first["training"] == "**heads**: which head" and second["training"] == ""
+    assert first["training"] == "heads: which head" and second["training"] == ""
     assert first["other than the first"] == "" and second["other than the first"] == "head absolute"
     assert (first["seeds"], first["one step, % of persistence"], first["CPU-seconds"]) == (3, "20", "6")
     assert second["one step, % of persistence"] == "50"

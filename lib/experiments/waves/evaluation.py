@@ -89,12 +89,12 @@ def summary(results, **names):
         ("50 steps", [error_at(result, 50) for result in results]),
         ("100 steps", [error_at(result, 100) for result in results]),
     ):
-        median, low, high = map(_readable, (statistics.median(values), min(values), max(values)))
+        median, low, high = map(readable, (statistics.median(values), min(values), max(values)))
         line[title] = f"{median} ({low}–{high})" if len(values) > 1 else median
     return line
 
 
-def _readable(percent):
+def readable(percent):
     """A percentage with two digits; what is lost altogether is said in a word."""
     if not percent < 1e4:
         return "diverged"
