@@ -7,18 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def forecast_loss(model, batch):
+def forecast_loss(model, batch, burn_in=0, kind="squared"):
     """Mean squared error of all predictions that a forecaster makes of a batch, in units of its `step_scale`².
 
     Args:
         model: forecaster, called as `model(frames, horizon)`, see `lib.models.forecasting`.
         batch: true frames (B, S, H, W) and the R frames after them (B, R, H, W). The first R - 1 predictions beyond the
             true frames are fed back, with gradients through the whole roll-out.
+        burn_in: number of predictions at the beginning that do not count; a network with a state begins with an empty
+            one. kind: "squared", or "absolute" for the mean absolute error in units of `step_scale`.
     """
     frames, targets = batch
     predictions = model(frames, targets.shape[1] - 1)
     truth = torch.cat([frames, targets], dim=1)[:, -predictions.shape[1] :]
-    return ((predictions - truth) / model.step_scale.flatten()[0]).square().mean()
+    errors = ((predictions - truth) / model.step_scale.flatten()[0])[:, burn_in:]
+    return errors.square().mean() if kind == "squared" else errors.abs().mean()
 
 
 def pushforward_loss(model, batch):

@@ -82,6 +82,13 @@ def test_a_forecast_without_error_costs_nothing_and_the_unit_is_the_step_scale()
     assert pushforward_loss(still, (line[:, :2], line[:, 2:])).item() == pytest.approx(9 / 0.25**2)
 
 
+def test_a_burn_in_leaves_out_the_first_predictions_and_absolute_errors_are_not_squared():
+    model, (frames, targets) = recurrent(), batch(4, 3)
+    errors = (model(frames, 2) - torch.cat([frames[:, 1:], targets], dim=1)) / SCALE
+    assert_same(model, forecast_loss(model, (frames, targets), burn_in=2), errors[:, 2:].square().mean())
+    assert_same(model, forecast_loss(model, (frames, targets), kind="absolute"), errors.abs().mean())
+
+
 @pytest.mark.parametrize("head", ["absolute", "change", "extrapolate"])
 @pytest.mark.parametrize(("T", "R"), [(2, 1), (2, 2), (2, 4), (5, 3)])
 def test_the_pushforward_loss_has_its_gradient_from_the_last_step_only(T, R, head):

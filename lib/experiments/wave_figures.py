@@ -7,11 +7,12 @@ returns them; the prediction of frame t is therefore `forecast[t - T]`.
 import numpy as np
 from matplotlib import pyplot as plt
 
+from lib.experiments.waves.evaluation import readable
 from lib.figures import COLORS
 
 LIMIT = 4  # standard deviations of the field at which the colours saturate
 COLORS = COLORS | {"U-Net, closed-loop training": "#7B3294"}
-STYLES = {"zero": ":", "copy last frame": "--", "straight line": "-.", "U-Net, closed-loop training": "--"}
+STYLES = {"zero": ":", "persistence": "--", "linear extrapolation": "-.", "U-Net, closed-loop training": "--"}
 
 
 def paint(frames, deviation):
@@ -78,7 +79,7 @@ def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100), m
             image = ax.imshow(picture, cmap="RdBu_r", vmin=-LIMIT * deviation, vmax=LIMIT * deviation)
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
-        column[0].set_title(f"horizon {t - warm_up}")
+        column[0].set_title(f"horizon {t - warm_up}\nframe {t}")
     error = "error" if magnify == 1 else f"error × {magnify}"
     for ax, name in zip(axes[:, 0], ("truth", "forecast", error), strict=True):
         ax.set_ylabel(name)
@@ -87,7 +88,7 @@ def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100), m
 
 
 def error_over_horizon(lines, lowest=1e-4):
-    """RMSE by horizon in closed loop, one panel for each speed, one line for each result.
+    """VRMSE by horizon in closed loop, one panel for each speed, one line for each result.
 
     Args:
         lines: dict speed -> name -> list of what `waves.evaluate` returns. lowest: end of the axis.
@@ -96,10 +97,41 @@ def error_over_horizon(lines, lowest=1e-4):
     for ax, (speed, models) in zip(axes, lines.items(), strict=True):
         for name, results in models.items():
             for number, result in enumerate(results):
-                horizons = np.arange(1, len(result["rmse"]) + 1)
+                horizons = np.arange(1, len(result["vrmse"]) + 1)
                 color, label = COLORS.get(name, COLORS["baseline"]), None if number else name
-                ax.semilogy(horizons, result["rmse"], STYLES.get(name, "-"), lw=1.2, color=color, label=label)
+                ax.semilogy(horizons, result["vrmse"], STYLES.get(name, "-"), lw=1.2, color=color, label=label)
         ax.set(title=f"{speed} waves", xlabel="horizon (frames)", ylim=(lowest, 10))
-    axes[0].set_ylabel("RMSE / standard deviation")
+    axes[0].set_ylabel("VRMSE")
     axes[0].legend(loc="lower right", fontsize=7.5)
     return fig
+
+
+def runs_table(records):
+    """Rows of a table of all trainings: one for each setting, with what tells it apart from the first of its study.
+
+    Args:
+        records: `lib.training.checkpoints.RECORDS`.
+
+    Returns:
+        list of dicts; the error is the median over the seeds, on test runs in a study, else on validation runs.
+    """
+    rows = []
+    for record in records:
+        groups = {}
+        for row in record["rows"]:
+            shared = {key: value for key, value in row["settings"].items() if key != "seed"}
+            groups.setdefault(str(shared), (shared, []))[1].append(row)
+        first = next(iter(groups.values()))[0]
+        for number, (shared, same) in enumerate(groups.values()):
+            told = {key.rpartition(".")[2]: value for key, value in shared.items() if first.get(key) != value}
+            shares = [100 * row["result"]["one_step_share"] for row in same if "one_step_share" in row["result"]]
+            rows.append(
+                {
+                    "training": f"{record['name'].split('/')[1]}: {record['why']}" if number == 0 else "",
+                    "other than the first": ", ".join(f"{key} {value}" for key, value in told.items()),
+                    "seeds": len(same),
+                    "one step, % of persistence": readable(np.median(shares)) if shares else "–",
+                    "CPU-seconds": f"{sum(row['seconds'] for row in same):.0f}",
+                }
+            )
+    return rows

@@ -236,3 +236,43 @@ def conv_lstm_cell():
         ax.text(x, y, text, ha="center", va="center", fontsize=11)
     ax.text(3.3, 0.15, "$x_t$ (one frame)", ha="center", va="center", fontsize=10)
     return fig
+
+
+def teacher_forcing():
+    """A recurrent forecaster around the end of the true frames: teacher forcing, then the closed loop."""
+    fig, ax = canvas(15.5, 3.3, scale=0.48)
+    labels = ["u^{78}", "u^{79}", "u^{80}", r"\hat u^{81}", r"\hat u^{82}", r"\hat u^{83}"]
+    for number, label in enumerate(labels):
+        x, closed = 1.7 + 2.4 * number, number > 2
+        box(ax, x, 1.75, "cell", width=1.2, color="#FBE3D3" if closed else "#DCE9F5")
+        arrow(ax, (x, 0.65), (x, 1.4))
+        arrow(ax, (x, 2.1), (x, 2.7))
+        ax.text(x, 0.4, f"${label}$", ha="center", va="center", fontsize=11)
+        ax.text(x + 0.1, 2.95, rf"$\hat u^{{{79 + number}}}$", ha="center", va="center", fontsize=11)
+        if number < 5:
+            arrow(ax, (x + 0.62, 1.75), (x + 1.78, 1.75))
+        if 2 <= number < 5:
+            path(ax, (x + 0.5, 2.95), (x + 1.2, 2.95), (x + 1.2, 0.4), (x + 1.95, 0.4), color="#D55E00")
+    arrow(ax, (0.2, 1.75), (1.08, 1.75))
+    arrow(ax, (14.32, 1.75), (15.2, 1.75))
+    return fig
+
+
+def roll_out(steps=4):
+    """A network that maps two frames to the next, unrolled in time, with the loss of every predicted frame."""
+    fig, ax = canvas(3.1 * steps + 5.6, 5.6, scale=0.46)
+    names = ["u^{t-1}", "u^{t}", *(rf"\hat u^{{t+{k}}}" for k in range(1, steps + 1))]
+    for number, name in enumerate(names):
+        x, predicted = 1.4 + 3.1 * number, number > 1
+        box(ax, x, 3.0, f"${name}$", width=1.3, color="#FBE3D3" if predicted else "#DCE9F5", size=11)
+        if predicted:
+            arrow(ax, (x, 4.55), (x, 3.42), color=QUIET)
+            ax.text(x, 4.95, f"$u^{{t+{number - 1}}}$", ha="center", va="center", fontsize=11)
+            ax.text(x + 0.15, 4.0, "loss", ha="left", va="center", fontsize=8, color=QUIET)
+    for number in range(steps):
+        x = 1.4 + 3.1 * (number + 1)
+        box(ax, x, 0.9, "U-Net", width=1.6)
+        arrow(ax, (x - 2.6, 2.6), (x - 0.7, 1.3))
+        arrow(ax, (x, 2.6), (x, 1.3))
+        arrow(ax, (x + 0.7, 1.3), (x + 2.6, 2.6), color="#D55E00")
+    return fig

@@ -5,6 +5,7 @@ from lib.models.convlstm import ConvLSTM, ConvLSTMCell
 from lib.models.convolutional import TCN, CausalTCN, Conv1d, PooledTCN
 from lib.models.diffusion import NoisePredictor
 from lib.models.forecasting import NextFrame, NoNetwork, Stencil
+from lib.models.fourier import FourierOperator, SpectralConv2d
 from lib.models.fused_lstm import FusedLSTM
 from lib.models.gan import GAN, Discriminator, Generator
 from lib.models.initialisation import chrono_bias, initialise
@@ -37,6 +38,7 @@ __all__ = [
     "ConvVAE",
     "Discriminator",
     "FactorClassifier",
+    "FourierOperator",
     "FusedLSTM",
     "Generator",
     "LRULayer",
@@ -51,6 +53,7 @@ __all__ = [
     "PredictiveViT",
     "RNNCell",
     "SelfAttentionLayer",
+    "SpectralConv2d",
     "Stencil",
     "UNet",
     "VanillaLSTM",

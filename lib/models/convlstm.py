@@ -71,10 +71,8 @@ class ConvLSTM(nn.Module):
         if head not in HEADS or output not in ("linear", "relu"):
             raise ValueError(f"head must be one of {', '.join(HEADS)}, output linear or relu; got {head!r}, {output!r}")
         self.head, self.output = head, output
-        widths = [1] + [c_hidden] * num_layers
-        self.cells = nn.ModuleList(
-            ConvLSTMCell(a, b, kernel_size, padding) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        widths = [1] + [c_hidden] * (num_layers - 1)
+        self.cells = nn.ModuleList(ConvLSTMCell(width, c_hidden, kernel_size, padding) for width in widths)
         self.readout = PaddedConv2d(c_hidden, 1, 3, padding)
         self.register_buffer("field_scale", torch.tensor(float(field_scale)))
         self.register_buffer("step_scale", torch.tensor(float(step_scale)))

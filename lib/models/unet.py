@@ -44,15 +44,17 @@ class ConvNeXtBlock(nn.Module):
 class UNet(nn.Module):
     """U-Net: (B, c_in, H, W) -> (B, c_out, H, W), for H and W that the product of the factors divides.
 
-    Level i has c_list[i] channels and num_block_list[i] ConvNeXt blocks on the way down and, but for the lowest, as
-    many on the way up; from level i to i + 1 the picture shrinks by spatial_factor_list[i].
+    Encoder module i has num_block_list[i] ConvNeXt blocks of c_list[i] channels and then shrinks the picture by
+    spatial_factor_list[i]; decoder module i enlarges it again and has as many blocks. Between the last encoder and the
+    first decoder module, at the bottom, lie as many blocks as in these two, or a number of their own.
     Source: Ronneberger, Fischer and Brox (2015), "U-Net", with ConvNeXt blocks for pairs of 3 × 3 convolutions, strided
     convolutions for max-pooling, and padding, so that the output is as large as the input. The last convolution starts
     at zero: an untrained network adds nothing.
 
     Args:
         c_in, c_out: channels of input and output. c_list: channels of the levels, from the finest to the coarsest.
-        spatial_factor_list: one factor less than levels. num_block_list: blocks of each level (0 is allowed).
+        spatial_factor_list: one factor less than levels. num_block_list: blocks of each encoder and decoder module (0
+            is allowed), one entry for each factor; one more, if given, is for the bottom.
         padding, kernel_size, expansion, norm: see `ConvNeXtBlock`.
 
     Raises:
@@ -73,10 +75,13 @@ class UNet(nn.Module):
     ):
         super().__init__()
         c_list, factors, num_blocks = list(c_list), list(spatial_factor_list), list(num_block_list)
-        if not len(c_list) == len(factors) + 1 == len(num_blocks) or not c_list:
+        if len(num_blocks) == len(factors) > 0:
+            num_blocks.append(num_blocks[-1])
+        if not len(c_list) == len(factors) + 1 == len(num_blocks):
             raise ValueError(
-                "need one more entry in c_list than in spatial_factor_list, and as many in num_block_list as in "
-                f"c_list; got c_list={c_list}, spatial_factor_list={factors}, num_block_list={num_blocks}"
+                "need one more entry in c_list than in spatial_factor_list, and in num_block_list as many as in "
+                "spatial_factor_list, or one more for the bottom (a network of one level is nothing but bottom); got "
+                f"c_list={c_list}, spatial_factor_list={factors}, num_block_list={num_block_list}"
             )
         check_sizes(c_in=c_in, c_out=c_out, c_list=c_list, spatial_factor_list=factors)
         check_sizes(smallest=0, num_block_list=num_blocks)
@@ -86,7 +91,7 @@ class UNet(nn.Module):
             return nn.Sequential(*(ConvNeXtBlock(c_list[level], **options) for _ in range(num_blocks[level])))
 
         self.c_in, self.c_out, self.c_list, self.spatial_factor_list = c_in, c_out, c_list, factors
-        self.num_block_list = num_blocks
+        self.num_block_list = num_blocks  # with the bottom's
         levels = range(len(factors))  # all but the lowest
         self.stem = PaddedConv2d(c_in, c_list[0], 3, padding)
         self.encoder = nn.ModuleList(blocks(i) for i in levels)

@@ -47,7 +47,9 @@ def test_heights_and_errors_at_a_place():
 def test_error_maps_have_a_column_for_each_horizon():
     fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4, 100))
     titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
-    assert titles == ["horizon 1", "horizon 4", "horizon 9"], "beyond the end the last frame is shown"
+    assert titles == ["horizon 1\nframe 11", "horizon 4\nframe 14", "horizon 9\nframe 19"], (
+        "beyond the end the last frame is shown"
+    )
     pictures = [ax.images[0].get_array() for ax in fig.axes if ax.images]
     assert np.allclose(pictures[0], TRUTH[11]) and np.allclose(pictures[-1], 0.25)
     fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4), magnify=10)
@@ -56,19 +58,35 @@ def test_error_maps_have_a_column_for_each_horizon():
 
 
 def test_errors_over_the_horizon_have_one_line_for_each_result():
-    results = {"zero": [{"rmse": [1.0, 1.0]}], "U-Net": [{"rmse": [0.1, 0.2]}, {"rmse": [0.2, 0.3]}]}
+    results = {"zero": [{"vrmse": [1.0, 1.0]}], "U-Net": [{"vrmse": [0.1, 0.2]}, {"vrmse": [0.2, 0.3]}]}
     fig = wave_figures.error_over_horizon({"slow": results, "fast": results})
     assert [len(ax.lines) for ax in fig.axes] == [3, 3]
     assert [text.get_text() for text in fig.axes[0].get_legend().texts] == ["zero", "U-Net"]
 
 
-def test_a_summary_is_the_mean_with_the_lowest_and_the_highest():
+def test_a_summary_is_the_median_with_the_lowest_and_the_highest():
     results = [
-        {"one_step_mse": mse, "one_step_share": mse, "rmse": [0.0] * 9 + [mse] + [0.0] * 39 + [10 * mse]}
-        for mse in (0.1, 0.3)
+        {"one_step": error, "vrmse": [0.0] * 9 + [error] + [0.0] * 39 + [10 * error]} for error in (0.1, 0.15, 3000.0)
     ]
     line = waves.summary(results, model="U-Net")
-    assert line["model"] == "U-Net" and line["one-step MSE"] == "2.0e-01" and line["% of copying"] == "20 (10–30)"
-    assert line["@50"] == "200 (100–300)" and line["@100"] == line["@50"], "a shorter roll-out ends earlier"
-    assert waves.summary(results[:1])["RMSE @10, %"] == "10"
+    assert line["model"] == "U-Net" and line["one step, %"] == "15 (10–diverged)"
+    assert line["50 steps"] == "150 (100–diverged)" and line["100 steps"] == line["50 steps"], "it ended earlier"
+    assert waves.summary(results[:1])["10 steps"] == "10"
     assert waves.error_at(results[0], 10) == pytest.approx(10)
+
+
+def test_the_table_of_runs_has_a_line_for_each_setting_and_says_what_differs():
+    settings = {"training.steps": 10, "model.head": "change"}
+    rows = [
+        {"settings": settings | changed | {"seed": seed}, "result": {"one_step_share": share}, "seconds": 2.0}
+        for changed, shares in (({}, (0.1, 0.2, 0.6)), ({"model.head": "absolute"}, (0.4, 0.5, 0.5)))
+        for seed, share in enumerate(shares)
+    ]
+    records = [{"name": "09_wave_convlstm/heads", "why": "which head", "rows": rows}]
+    first, second = wave_figures.runs_table(records)
+    assert first["training"] == "heads: which head" and second["training"] == ""
+    assert first["other than the first"] == "" and second["other than the first"] == "head absolute"
+    assert (first["seeds"], first["one step, % of persistence"], first["CPU-seconds"]) == (3, "20", "6")
+    assert second["one step, % of persistence"] == "50"
+    rows[0]["result"] = rows[1]["result"] = rows[2]["result"] = {"energy": 1.0}
+    assert wave_figures.runs_table(records)[0]["one step, % of persistence"] == "–", "another kind of result"

@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from tiny_waves import SETTINGS, UNET, WEIGHTS, same, weights
 
 from lib import training
+from lib.datasets import excitable
 from lib.experiments import waves
-from lib.experiments.waves import command_line
+from lib.experiments.waves import command_line, overrides
 from lib.storage.paths import ROOT, exports_folder
 
 
@@ -25,6 +28,59 @@ def command(*arguments):
         encoding="utf-8",
         timeout=300,
     )
+
+
+def printed_commands():
+    """The arguments of every `python -m lib.experiments.waves train …` that a reader meets."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*"), *ROOT.glob("lib/**/*.py")]
+    texts = [file.read_text(encoding="utf-8") for file in files + [*ROOT.glob("lib/**/*.yaml")]]
+    for notebook in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    found = {end for text in texts for end in re.findall(r"-m lib\.experiments\.waves train ([^`\"\n#]*)", text)}
+    return sorted(end.split("  ")[0].strip() for end in found)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A file with runs of an excitable medium."""
+    path = tmp_path_factory.mktemp("own") / "runs.npy"
+    np.save(path, excitable.runs(7, num_frames=24, size=16))
+    return path
+
+
+@pytest.mark.parametrize("arguments", printed_commands())
+def test_every_printed_command_starts_a_training(arguments, own):
+    overrides.check_command_line(re.sub(r"data\.path=\S+", f"data.path={own}", arguments).split())
+
+
+def test_runs_of_ones_own_are_trained_on_and_evaluated_by_the_same_commands(own, stores, capsys):
+    mine = [*UNET, f"data.path={own}", "data.share=1", "model.padding=circular", "evaluation.warm_up=10"]
+    config = waves.compose(overrides=mine)
+    model = waves.train(config, "tests/own").model
+    assert model.field_scale == waves.wave_data(config.data, "train").std()
+    assert len(waves.evaluate(model, config)["vrmse"]) == 13, "24 frames, of which 11 are true"
+    assert "exact stencil" not in waves.baselines(config)
+    assert command_line.main(["evaluate", str(exports_folder() / "runs" / "tests" / "own")]) == 0
+    assert "runs" in capsys.readouterr().out
+    np.save(own, 2 * np.load(own))  # another content under the same name
+    assert waves.train(config, "tests/own").model.field_scale > 1.9 * model.field_scale
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["evaluation.warm_up=30"], "evaluation.warm_up=30 .* test runs of 24 frames.* at most 22"),
+        (["data.cut_start=22"], "cut less"),
+        (["data.path=nowhere.npy"], "nowhere.npy: need a file"),
+        (["model.spatial_factor_list=[5]"], "multiples of 5"),
+    ],
+)
+def test_runs_of_ones_own_that_do_not_fit_are_refused_in_one_line(settings, message, own, capsys):
+    arguments = [*UNET, f"data.path={own}", "evaluation.warm_up=10", *settings]
+    assert waves.main(["train", *arguments]) == 2
+    line = capsys.readouterr().err.strip()
+    assert re.search(message, line) and "\n" not in line
 
 
 def test_train_multirun_and_evaluate_on_the_command_line(stores, capsys):
@@ -51,7 +107,7 @@ def test_train_multirun_and_evaluate_on_the_command_line(stores, capsys):
     assert [row.split()[-1] for row in rows] == [str(single), str(multirun / "0"), str(multirun / "1")]
     result = json.loads((single / "scores.json").read_text())
     model, config = waves.load(single)
-    assert result["rmse"] == pytest.approx(waves.evaluate(model, config, 2)["rmse"], rel=1e-3)
+    assert result["vrmse"] == pytest.approx(waves.evaluate(model, config, 2)["vrmse"], rel=1e-3)
 
 
 def test_an_error_during_a_run_is_one_line_on_the_command_line(stores, monkeypatch):

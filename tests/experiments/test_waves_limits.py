@@ -1,20 +1,22 @@
 """Values that settings can have, and one line for those that cannot be trained with."""
 
 import re
+from types import NoneType
 
 import pytest
 import torch
-from tiny_waves import CONVLSTM, SHORT, UNET, composed, tiny
+from omegaconf import OmegaConf
+from tiny_waves import CONVLSTM, FOURIER, SHORT, UNET, composed, tiny
 
 from lib.experiments import waves
 from lib.experiments.waves.settings import SettingsError
 
-OF_CONVLSTM = ("model.c_hidden", "model.num_layers")
+OF_CONVLSTM, OF_FOURIER = ("model.c_hidden", "model.num_layers"), ("model.channels", "model.modes")
 
 
 def kind(name):
     """The overrides of a tiny training that has this setting, and the setting's own value in it."""
-    overrides = tuple(CONVLSTM if name in OF_CONVLSTM else UNET)
+    overrides = tuple(CONVLSTM if name in OF_CONVLSTM else FOURIER if name in OF_FOURIER else UNET)
     group, _, key = name.rpartition(".")
     config = composed(*overrides)
     return overrides, (config[group] if group else config)[key]
@@ -29,12 +31,12 @@ def refusal(overrides):
 
 def numbers():
     """Names of all settings that are numbers or lists of them."""
-    for overrides in (UNET, CONVLSTM):
+    for overrides in (UNET, CONVLSTM, FOURIER):
         config = composed(*overrides)
         for group in ("data", "model", "training", "evaluation"):
             for name, value in config[group].items():
-                one = value if isinstance(value, (str, int, float)) else value[0]
-                if not isinstance(one, (str, bool)):
+                one = value[0] if OmegaConf.is_list(value) else value
+                if not isinstance(one, (str, bool, NoneType)):
                     yield f"{group}.{name}"
 
 
@@ -68,6 +70,8 @@ def test_what_is_no_number_is_refused_by_name(name, text):
         (["data.cut_start=98", "data.cut_end=1"], "hold no stretch"),
         (["training.sequence_length=1"], "the model needs 2 frames of context, got 1"),
         (["training.sequence_length=100", "training.rollout_steps=[2]"], "hold no stretch of 100 \\+ 2 frames"),
+        (["training.burn_in=1"], "training.burn_in=1 leaves none of 1 predictions to be trained"),
+        (["training.loss=cubed"], "training.loss must be one of squared, absolute; got cubed"),
         (["training.optimizer=sgd"], "training.optimizer must be one of adam, adamw; got sgd"),
         (["training.phases=[0.5]"], "training.phases must be as many shares"),
         (["training.phases=[1.5,-0.5]", "training.rollout_steps=[1,2]"], "training.phases must be from 0 to 1"),
@@ -75,7 +79,7 @@ def test_what_is_no_number_is_refused_by_name(name, text):
         (["training.learning_rate=inf"], "training.learning_rate must be from 1e-12 to 1,000; got inf"),
         (["evaluation.seeds=[]"], "evaluation.seeds must not be empty"),
         (["model.name=convlstm"], "c_hidden"),
-        (["model.name=vit"], "model.name must be one of unet, convlstm; got 'vit'"),
+        (["model.name=vit"], "model.name must be one of unet, convlstm, fourier; got 'vit'"),
         (["model.c_list=[4096]", "model.spatial_factor_list=[]", "model.num_block_list=[50]"], "6,[0-9,]* parameters"),
         (["model.c_list=[]", "model.spatial_factor_list=[]", "model.num_block_list=[]"], "one more entry in c_list"),
         (["model.padding=mirror"], "zeros, odd, circular"),
@@ -83,13 +87,6 @@ def test_what_is_no_number_is_refused_by_name(name, text):
 )
 def test_settings_that_cannot_be_trained_with_are_refused_by_name(overrides, message):
     assert re.search(message, refusal([*UNET, *overrides]))
-
-
-def test_the_example_of_the_help_is_one_that_runs():
-    from lib.experiments.waves import command_line
-
-    example = next(line for line in command_line.__doc__.splitlines() if "c_list" in line).split(" train ")[1]
-    assert waves.compose(overrides=example.split()).model.c_list == [8, 16, 32]
 
 
 def test_a_model_is_tried_without_random_numbers():

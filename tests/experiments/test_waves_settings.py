@@ -87,7 +87,7 @@ def test_a_file_that_was_edited_is_read_again(tmp_path, monkeypatch):
 REFUSED = {
     "data=medium": "there are fast, slow",
     "experiment=nothing": "there are convlstm, .*unet_large",
-    "model=transformer": "there are convlstm, unet",
+    "model=transformer": "there are convlstm, fourier, unet",
     "model.c_lst=[1]": "Key 'c_lst' not in .*; there are .*c_list.*padding",
     "model.c_hidden=3": "Key 'c_hidden' not in .*; there are .*c_list",
     "sed=1": "Key 'sed' not in .*; there are data, evaluation, experiment, model, seed, training",
@@ -132,7 +132,7 @@ def test_after_a_refusal_the_next_settings_are_read_as_ever():
         (["model.c_list=[4]"], "one more entry in c_list"),
         (["model.padding=mirror"], "zeros, odd, circular"),
         (["model.kernel_size=4"], "odd"),
-        (["model.name=vit"], "unet, convlstm; got 'vit'"),
+        (["model.name=vit"], "unet, convlstm, fourier; got 'vit'"),
     ],
 )
 def test_models_that_cannot_be_built_are_refused(overrides, message):

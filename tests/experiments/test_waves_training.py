@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tiny_waves import CONVLSTM, GROWING, SETTINGS, SMALL, UNET, WEIGHTS, field, same, tiny, weights
+from tiny_waves import CONVLSTM, FOURIER, GROWING, SETTINGS, SMALL, UNET, WEIGHTS, field, same, tiny, weights
 
 from lib import training
 from lib.datasets.waves import WaveWindows
@@ -37,6 +37,27 @@ def test_the_learning_rate_rises_and_falls():
     assert [waves.rate_factor(step, 1) for step in range(2)] == [1, 1], "a single step is taken at the full rate"
 
 
+def test_the_learning_rate_rises_and_falls_anew_in_every_phase_where_asked():
+    phases = {"steps": 100, "phases": [0.6, 0.4], "rollout_steps": [1, 8]}
+    once, anew = (OmegaConf.create(phases | {"restart": restart}) for restart in (0.0, 0.1))
+    assert [waves.learning_rate(step, once) for step in range(100)] == [waves.rate_factor(n, 100) for n in range(100)]
+    expected = [waves.rate_factor(n, 60) for n in range(60)] + [0.1 * waves.rate_factor(n, 40) for n in range(40)]
+    assert [waves.learning_rate(step, anew) for step in range(100)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_the_number_of_windows_can_be_fixed_whatever_the_roll_out(length, monkeypatch):
+    config, sizes = tiny(f"training.rollout_steps=[{length}]", "training.windows_per_step=3"), []
+
+    def loss(model, batch, **options):
+        sizes.append(len(batch[0]))
+        return forecast_loss(model, batch)
+
+    monkeypatch.setattr(wave_training, "forecast_loss", loss)
+    waves.fit(waves.build(config), config, progress=False)
+    assert sizes == [3] * 4
+
+
 @pytest.mark.parametrize(
     ("overrides", "module", "lengths"),
     [
@@ -56,7 +77,7 @@ def test_longer_roll_outs_are_fewer_so_that_a_step_costs_the_same(overrides, mod
     config = waves.compose(overrides=[*SMALL, *lists, *overrides, *budget])
     model, seen, evaluations = waves.build(config), [], []
 
-    def loss(model, batch):
+    def loss(model, batch, **options):
         seen.append(batch[1].shape[1])
         evaluations.append(0)
         return forecast_loss(model, batch)
@@ -75,7 +96,7 @@ def test_longer_roll_outs_are_fewer_so_that_a_step_costs_the_same(overrides, mod
 def test_a_roll_out_longer_than_the_budget_still_gets_one_window(monkeypatch):
     config, sizes = tiny("training.rollout_steps=[5]"), []
 
-    def loss(model, batch):
+    def loss(model, batch, **options):
         sizes.append(len(batch[0]))
         return forecast_loss(model, batch)
 
@@ -88,7 +109,12 @@ def test_a_roll_out_longer_than_the_budget_still_gets_one_window(monkeypatch):
 def test_the_setting_pushforward_chooses_the_loss(pushforward, monkeypatch):
     config, called = tiny(f"training.pushforward={pushforward}", "training.steps=1"), []
     for name in ("forecast_loss", "pushforward_loss"):
-        monkeypatch.setattr(wave_training, name, lambda *args, name=name: called.append(name) or forecast_loss(*args))
+
+        def loss(*args, name=name, **options):
+            called.append(name)
+            return forecast_loss(*args)
+
+        monkeypatch.setattr(wave_training, name, loss)
     waves.fit(waves.build(config), config, progress=False)
     assert called == ["pushforward_loss" if pushforward else "forecast_loss"]
 
@@ -116,13 +142,13 @@ def test_scales_are_the_sizes_of_the_field_and_of_what_is_to_be_added(head, bund
 # --- trainings ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("overrides", [UNET, CONVLSTM], ids=["unet", "convlstm"])
+@pytest.mark.parametrize("overrides", [UNET, CONVLSTM, FOURIER], ids=["unet", "convlstm", "fourier"])
 def test_a_training_leaves_a_folder_from_which_it_can_be_loaded(overrides, stores, monkeypatch):
     config = waves.compose(overrides=overrides)
     run = waves.train(config, "waves/tiny")
     folder = stores / "exports" / "runs" / "waves" / "tiny"
     assert run.origin == "trained" and run.history["step"] == [2, 4]
-    assert {"loss", "rate", "one_step_share", "closed_loop"} <= run.history.keys()
+    assert {"loss", "rate", "validation_loss", "one_step_share", "closed_loop"} <= run.history.keys()
     assert (folder / SETTINGS).is_file() and (folder / WEIGHTS).is_file() and list(folder.glob("events*"))
     assert OmegaConf.to_container(OmegaConf.load(folder / SETTINGS)) == OmegaConf.to_container(config)
     assert not same(weights(run.model), weights(waves.build(config))), "training must change the weights"
@@ -247,7 +273,9 @@ def code(monkeypatch):
         return SimpleNamespace(model=build())
 
     monkeypatch.setattr(checkpoints, "train_or_load", train_or_load)
-    monkeypatch.setattr(checkpoints, "sweep", lambda name, run, *args, **options: followed.append(code_parts(run)))
+    monkeypatch.setattr(
+        checkpoints, "sweep", lambda name, run, *args, **options: followed.append(code_parts(run)) or []
+    )
     return followed
 
 

@@ -22,7 +22,14 @@ def unet(lists):
 
 @pytest.mark.parametrize(
     "draw",
-    [diagrams.recurrent_chain, diagrams.lstm_cell, diagrams.conv_lstm_cell, *(partial(unet, name) for name in UNETS)],
+    [
+        diagrams.recurrent_chain,
+        diagrams.lstm_cell,
+        diagrams.conv_lstm_cell,
+        diagrams.teacher_forcing,
+        diagrams.roll_out,
+        *(partial(unet, name) for name in UNETS),
+    ],
 )
 def test_drawings_stay_on_their_canvas(draw):
     fig = draw()

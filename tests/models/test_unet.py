@@ -173,13 +173,21 @@ def test_on_a_torus_a_shifted_input_gives_a_shifted_output(lists):
     assert difference.abs().max() > 1e-6, "with walls the place must matter"
 
 
-WRONG = [([4, 8], [], [1, 1]), ([4], [2], [1]), ([4, 8], [2], [1]), ([4], [], [1, 1]), ([], [], [])]
+WRONG = [([4, 8], [], [1, 1]), ([4], [2], [1]), ([4, 8], [2], [1, 1, 1]), ([4, 8], [2], []), ([4], [], [])]
+WRONG += [([4], [], [1, 1]), ([], [], [])]
 
 
 @pytest.mark.parametrize("lists", WRONG)
 def test_lists_that_do_not_fit_together_are_refused(lists):
     with pytest.raises(ValueError, match="one more entry in c_list than in spatial_factor_list"):
         UNet(1, 1, *lists)
+
+
+def test_the_bottom_has_as_many_blocks_as_the_module_above_it_unless_told_otherwise():
+    for given, blocks in (([1, 2], [1, 2, 2]), ([1, 2, 0], [1, 2, 0])):
+        model = UNet(1, 1, [2, 4, 8], [2, 2], given)
+        assert model.num_block_list == blocks and len(model.bottom) == blocks[-1]
+        assert [len(module) for module in model.encoder] == [len(module) for module in model.decoder] == blocks[:2]
 
 
 @pytest.mark.parametrize(

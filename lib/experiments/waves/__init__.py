@@ -13,7 +13,17 @@ from lib.experiments.waves.limits import check
 from lib.experiments.waves.overrides import compose
 from lib.experiments.waves.rollout import Rollout
 from lib.experiments.waves.settings import CONFIG, SettingsError, flat
-from lib.experiments.waves.training import WEIGHTS, fit, load, rate_factor, rollout_length, set_scales, study, train
+from lib.experiments.waves.training import (
+    WEIGHTS,
+    fit,
+    learning_rate,
+    load,
+    rate_factor,
+    rollout_length,
+    set_scales,
+    study,
+    train,
+)
 
 __all__ = [
     "CONFIG",
@@ -29,6 +39,7 @@ __all__ = [
     "fit",
     "flat",
     "forecast",
+    "learning_rate",
     "load",
     "main",
     "rate_factor",

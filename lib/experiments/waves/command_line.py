@@ -122,7 +122,7 @@ def _evaluate_all(arguments):
     folders = list(dict.fromkeys(found for folder in sorted(matches) for found in _runs_in(Path(folder))))
     if not folders:
         raise SettingsError(f"no finished run matches {' '.join(args.runs)}")
-    print(f"{'one step':>10} {'% of copying':>13} {'RMSE @50':>9} {'@100':>7}   run (RMSE in % of the deviation)")
+    print(f"{'one step':>10} {'% of persistence':>16} {'50 steps':>9} {'100 steps':>9}   run (VRMSE in %)")
     code = 0
     for folder in folders:
         try:
@@ -141,9 +141,9 @@ def _evaluated(folder, runs):
         check(config)
     result = evaluate(model, config)
     write_atomically(folder / "scores.json", json.dumps(result).encode())
-    at = [f"{100 * result['rmse'][h - 1]:.1f}" if len(result["rmse"]) >= h else "–" for h in (50, 100)]
-    share = 100 * result["one_step_share"]
-    return f"{result['one_step_mse']:10.2e} {share:13.4f} {at[0]:>9} {at[1]:>7}   {folder}"
+    at = [f"{100 * result['vrmse'][h - 1]:.1f}" if len(result["vrmse"]) >= h else "–" for h in (50, 100)]
+    one_step, share = 100 * result["one_step"], 100 * result["one_step_share"]
+    return f"{one_step:10.4f} {share:16.4f} {at[0]:>9} {at[1]:>9}   {folder}"
 
 
 def _runs_in(folder):

@@ -1,10 +1,13 @@
 """Forecasts, their errors, and tables of them."""
 
+import statistics
+
 import torch
 
 from lib import training
-from lib.datasets.waves import SPLITS
-from lib.experiments.waves.forecasters import wave_data
+from lib.experiments.waves.forecasters import set_shape, wave_data
+
+BURN_IN = 10  # predictions of earlier frames do not count: a network that keeps a state begins with an empty one
 
 
 @torch.no_grad()
@@ -30,20 +33,25 @@ def forecast(model, runs, warm_up):
 def score(model, runs, warm_up):
     """Errors of a forecaster, see `forecast`; horizons count from frame `warm_up`.
 
+    The unit of errors is the VRMSE of The Well (Ohana et al., 2024), the root of the mean squared error over the
+    variance of the field, here that of all runs together: 1 is what the mean of the field would score.
+
     Returns:
-        dict of `one_step_mse` (of the predictions made from true frames), `one_step_share` (the same over the error of
-        copying the last frame), and by horizon, 1 … T - 1 - warm_up: `rmse` (in units of the standard deviation of the
-        runs) and `correlation` (with the true frame, mean over the runs).
+        dict of `one_step` (VRMSE of the predictions made from true frames, those of frames BURN_IN … warm_up + 1, or as
+        many of them as there are), `one_step_share` (their squared error over that of persistence), and by horizon,
+        1 … T - 1 - warm_up: `vrmse`, and `correlation` with the true frame (mean over the runs).
     """
     first, steps = model.context_size, runs.shape[1] - 1 - warm_up
     predictions = forecast(model, runs, warm_up)
-    squares, forced = (predictions - runs[:, first:]).square(), warm_up + 2 - first
-    copying = (runs[:, first : first + forced] - runs[:, first - 1 : first - 1 + forced]).square().mean()
+    squares = (predictions - runs[:, first:]).square()
+    counted = slice(min(max(first, BURN_IN), warm_up + 1), warm_up + 2)  # numbers of the frames
+    one_step = squares[:, counted.start - first : counted.stop - first].mean()
+    persistence = runs.diff(dim=1)[:, counted.start - 1 : counted.stop - 1].square().mean()
     cosine = torch.cosine_similarity(predictions[:, -steps:].flatten(2), runs[:, -steps:].flatten(2), dim=2)
     return {
-        "one_step_mse": squares[:, :forced].mean().item(),
-        "one_step_share": (squares[:, :forced].mean() / copying).item(),
-        "rmse": (squares[:, -steps:].mean((0, 2, 3)).sqrt() / runs.std()).tolist(),
+        "one_step": (one_step.sqrt() / runs.std()).item(),
+        "one_step_share": (one_step / persistence).item(),
+        "vrmse": (squares[:, -steps:].mean((0, 2, 3)).sqrt() / runs.std()).tolist(),
         "correlation": cosine.mean(0).tolist(),
     }
 
@@ -51,7 +59,7 @@ def score(model, runs, warm_up):
 def evaluate(model, config, runs=None):
     """`score` on the test runs of these settings, in plain rounded numbers; `runs` says how many of them."""
     device = training.best_device()
-    share = (runs or config.evaluation.runs) / SPLITS["test"][0]
+    share = min(1, (runs or config.evaluation.runs) / set_shape(config.data, "test")[0])
     test = wave_data(config.data, "test", share)[:, : config.evaluation.warm_up + config.evaluation.horizon + 1]
     result = score(model.to(device), test.to(device), config.evaluation.warm_up)
     model.cpu()
@@ -67,23 +75,27 @@ def rounded(numbers):
 
 
 def error_at(result, horizon):
-    """RMSE at a horizon in % of the field's standard deviation (the last one, if the roll-out was shorter)."""
-    return 100 * result["rmse"][min(horizon, len(result["rmse"])) - 1]
+    """VRMSE at a horizon in % (the last one, if the roll-out was shorter)."""
+    return 100 * result["vrmse"][min(horizon, len(result["vrmse"])) - 1]
 
 
 def summary(results, **names):
-    """One line of a table: mean over results of `evaluate`, with the lowest and the highest; `names` come first."""
-    mse = sum(result["one_step_mse"] for result in results) / len(results)
-    line = dict(names) | {"one-step MSE": f"{mse:.1e}"}
+    """One line of a table, in % VRMSE: the median over results of `evaluate`, with the lowest and the highest; `names`
+    come first."""
+    line = dict(names)
     for title, values in (
-        ("% of copying", [100 * result["one_step_share"] for result in results]),
-        ("RMSE @10, %", [error_at(result, 10) for result in results]),
-        ("@50", [error_at(result, 50) for result in results]),
-        ("@100", [error_at(result, 100) for result in results]),
+        ("one step, %", [100 * result["one_step"] for result in results]),
+        ("10 steps", [error_at(result, 10) for result in results]),
+        ("50 steps", [error_at(result, 50) for result in results]),
+        ("100 steps", [error_at(result, 100) for result in results]),
     ):
-        mean, low, high = (
-            f"{number:.0e}" if number > 1e5 else f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"
-            for number in (sum(values) / len(values), min(values), max(values))
-        )
-        line[title] = f"{mean} ({low}–{high})" if len(values) > 1 else mean
+        median, low, high = map(readable, (statistics.median(values), min(values), max(values)))
+        line[title] = f"{median} ({low}–{high})" if len(values) > 1 else median
     return line
+
+
+def readable(percent):
+    """A percentage with two digits; what is lost altogether is said in a word."""
+    if not percent < 1e4:
+        return "diverged"
+    return f"{percent:,.0f}" if percent >= 99.5 else f"{percent:.2g}"

@@ -7,8 +7,8 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lib.datasets.waves import SPLITS, WaveWindows, check_stability, obstacle_cells
-from lib.experiments.waves.forecasters import BUILDERS
+from lib.datasets.waves import WaveWindows, check_stability, obstacle_cells
+from lib.experiments.waves.forecasters import BUILDERS, set_shape
 from lib.experiments.waves.settings import SettingsError
 
 PARAMETERS = 10**9  # of a model: with gradients and Adam's averages 16 GB
@@ -38,16 +38,26 @@ def check(config):
     try:  # what the data and the models refuse themselves
         check_stability(data.speed)
         obstacle_cells(data.obstacle, data.size)
-        frames = _frames_read(OmegaConf.to_yaml(config.model, resolve=True), data.size, training.sequence_length)
-        runs = torch.empty(1, SPLITS["train"][1], 1, 1)
-        WaveWindows(runs, frames, max(training.rollout_steps), data.cut_start, data.cut_end)
+        _, stored, height, width = set_shape(data, "train")
+        model = OmegaConf.to_yaml(config.model, resolve=True)
+        frames, trained = _frames_read(model, height, width, training.sequence_length)
+        if training.burn_in >= trained:
+            raise ValueError(f"training.burn_in={training.burn_in} leaves none of {trained} predictions to be trained")
+        WaveWindows(torch.empty(1, stored, 1, 1), frames, max(training.rollout_steps), data.cut_start, data.cut_end)
+        _, stored, *_ = set_shape(data, "test")
+        if config.evaluation.warm_up > stored - 2:
+            raise ValueError(
+                f"evaluation.warm_up={config.evaluation.warm_up} leaves nothing to predict in test runs of {stored} "
+                f"frames: it is the number of the last true frame, at most {stored - 2}"
+            )
     except (ValueError, RuntimeError, OmegaConfBaseException) as error:
         raise SettingsError(f"impossible settings: {str(error).partition(chr(10))[0]}") from error
 
 
 @lru_cache
-def _frames_read(model, size, sequence_length):
-    """Frames that a model, given as YAML, reads before it predicts fields of this size.
+def _frames_read(model, height, width, sequence_length):
+    """Frames that a model, given as YAML, reads of fields of this height and width, and the predictions that it makes
+    meanwhile, up to the one of the next frame.
 
     It is built of nothing but shapes, without memory and without random numbers.
     """
@@ -57,7 +67,7 @@ def _frames_read(model, size, sequence_length):
     with torch.device("meta"), torch.no_grad():
         model = BUILDERS[settings.name](settings)
         frames = sequence_length or model.context_size
-        model(torch.empty(1, frames, size, size), 1)
+        predictions = model(torch.empty(1, frames, height, width), 1)
     if (parameters := sum(parameter.numel() for parameter in model.parameters())) > PARAMETERS:
         raise ValueError(f"the model has {parameters:,} parameters, at most {PARAMETERS:,} are possible")
-    return frames
+    return frames, predictions.shape[1] - 1

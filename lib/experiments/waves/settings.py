@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from lib.datasets.fields import content
 from lib.datasets.waves import SPLITS, STARTS
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -36,8 +37,10 @@ def one_of(*words):
 
 @dataclass
 class Data:
-    """Group `data`: the membrane, and the runs on it."""
+    """Group `data`: the membrane and the runs on it, or runs in a file."""
 
+    path: str | None = None
+    field: str | None = None
     skip_rate: int = between(1, 100)
     start: str = one_of(*STARTS)
     size: int = between(3, 256)
@@ -83,17 +86,34 @@ class ConvLSTMModel:
 
 
 @dataclass
+class FourierModel:
+    """Group `model`, a forecaster with a Fourier neural operator inside."""
+
+    name: str = MISSING
+    context_size: int = between(1, 50)
+    head: str = MISSING
+    channels: int = between(1, 4096)
+    modes: int = between(1, 256)
+    num_layers: int = between(1, 50)
+    padding: str = MISSING
+
+
+@dataclass
 class Training:
     """Group `training`: what an optimiser step sees, and how far it goes."""
 
     steps: int = between(1, 10**9)
     predictions_per_step: int = between(1, 10**6)
+    windows_per_step: int = between(0, 10**6)
     sequence_length: int = between(0, 100)
+    burn_in: int = between(0, 99)
     rollout_steps: list[int] = between(1, 100)
     phases: list[float] = between(0, 1)
     learning_rate: float = between(ABOVE_ZERO, 1000)
+    restart: float = between(0, 1)
     optimizer: str = one_of("adam", "adamw")
     weight_decay: float = between(0, 1000)
+    loss: str = one_of("squared", "absolute")
     clip: float = between(ABOVE_ZERO, inf)
     noise: float = between(0, 1000)
     pushforward: bool = MISSING
@@ -122,12 +142,13 @@ class Settings:
     seed: int = between(0, 10**9)
 
 
-KINDS = {"unet": UNetModel, "convlstm": ConvLSTMModel}
+KINDS = {"unet": UNetModel, "convlstm": ConvLSTMModel, "fourier": FourierModel}
 STORE = ConfigStore.instance()
 STORE.store(name="schema", node=Settings)
 STORE.store(group="data", name="schema", node=Data)
 STORE.store(group="model", name="unet_schema", node=UNetModel)
 STORE.store(group="model", name="convlstm_schema", node=ConvLSTMModel)
+STORE.store(group="model", name="fourier_schema", node=FourierModel)
 STORE.store(group="training", name="schema", node=Training)
 STORE.store(group="evaluation", name="schema", node=Evaluation)
 
@@ -146,9 +167,16 @@ def typed(config):
 
 
 def flat(config):
-    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}."""
+    """Everything that decides a training, as one flat dict: {"data.skip_rate": 1, …}.
+
+    Of runs in a file it is what the file holds, and nothing of the membrane.
+    """
     tree = OmegaConf.to_container(config, resolve=True)
     groups = {group: tree[group] for group in ("data", "model", "training")}
+    path, field = groups["data"].pop("path"), groups["data"].pop("field")
+    if path is not None:
+        kept = {name: groups["data"][name] for name in ("skip_rate", "share", "cut_start", "cut_end")}
+        groups["data"] = {"content": content(path), "field": field} | kept
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()} | {
         "seed": tree["seed"]
     }

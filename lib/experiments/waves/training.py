@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,10 +18,11 @@ from lib.losses import forecast_loss, pushforward_loss
 from lib.storage import tensors
 from lib.storage.files import CheckpointError, write_atomically
 from lib.storage.paths import exports_folder
-from lib.training import checkpoints, distributed
+from lib.training import checkpoints, distributed, events
 
 EPOCHS = 10  # validations during a training
 WATCHED = 0.027  # share of the validation runs that they predict, four of them; never more than of the training runs
+CURVES = ("loss", "validation_loss")  # kept of every training of a study
 WEIGHTS = "model.safetensors"
 
 
@@ -38,14 +40,19 @@ def set_scales(model, runs):
         model.step_scale.view(-1)[k - 1] = (later - base).square().mean().sqrt()
 
 
+def phase(step, settings):
+    """The phase of an optimiser step, both numbered from 0: (its number, its first step, the first step of the next).
+
+    settings: the group `training`.
+    """
+    borders = [round(settings.steps * sum(settings.phases[:count])) for count in range(len(settings.phases) + 1)]
+    number = next((n for n, end in enumerate(borders[1:]) if step < end), len(settings.phases) - 1)
+    return number, borders[number], borders[number + 1]
+
+
 def rollout_length(step, settings):
-    """Frames predicted in closed loop in an optimiser step, numbered from 0 (settings: the group `training`)."""
-    border = 0.0
-    for length, share in zip(settings.rollout_steps, settings.phases, strict=True):
-        border += share * settings.steps
-        if step < round(border):
-            return length
-    return settings.rollout_steps[-1]
+    """Frames predicted in closed loop in an optimiser step."""
+    return settings.rollout_steps[phase(step, settings)[0]]
 
 
 def rate_factor(step, steps):
@@ -56,11 +63,21 @@ def rate_factor(step, steps):
     return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
 
 
+def learning_rate(step, settings):
+    """Learning rate of a step over the greatest one: one `rate_factor` for all phases, or, with `restart`, one for
+    each (warm restarts; Loshchilov and Hutter, 2017), those after the first scaled by it."""
+    if not settings.restart:
+        return rate_factor(step, settings.steps)
+    number, begin, end = phase(step, settings)
+    return (settings.restart if number else 1.0) * rate_factor(step - begin, end - begin)
+
+
 def fit(model, config, **options):
     """Train a forecaster on the data of its settings; returns the history. `options` go to `training.fit`.
 
     Every optimiser step evaluates the network about `predictions_per_step` times, in many short roll-outs or in few
-    long ones: neither its time nor its memory grows with the length of the roll-out.
+    long ones: neither its time nor its memory grows with the length of the roll-out. Where `windows_per_step` is set,
+    it makes that many roll-outs, however long.
     """
     settings = config.training
     runs = wave_data(config.data, "train", config.data.share)
@@ -71,7 +88,7 @@ def fit(model, config, **options):
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     betas = (0.9, 0.99)  # gradients shrink by orders of magnitude during a training: forget the old ones sooner
     optimizer = kind(model.parameters(), settings.learning_rate, betas, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, settings))
     given, bundle = settings.sequence_length or model.context_size, model.step_scale.numel()
     cut = (config.data.cut_start, config.data.cut_end)
     windows = {length: WaveWindows(runs, given, length, *cut) for length in set(settings.rollout_steps)}
@@ -83,7 +100,8 @@ def fit(model, config, **options):
         while schedule.last_epoch < end:  # the schedule counts the steps, also across an interruption
             length = rollout_length(schedule.last_epoch, settings)
             evaluations = given - model.context_size + -(-length // bundle)
-            frames, targets = windows[length].draw(max(1, settings.predictions_per_step // evaluations), generator)
+            count = settings.windows_per_step or max(1, settings.predictions_per_step // evaluations)
+            frames, targets = windows[length].draw(count, generator)
             if settings.noise:
                 sigma = settings.noise * model.field_scale.item()
                 frames = frames + sigma * torch.randn(frames.shape, generator=generator)
@@ -94,9 +112,15 @@ def fit(model, config, **options):
 
     def validate(model):
         result = score(model, watched, max(watched.shape[1] // 2, model.context_size - 1))
-        return {"one_step_share": result["one_step_share"], "closed_loop": result["rmse"][-1]}
+        error = result["one_step"] * watched.std() / model.step_scale.flatten()[0]
+        return {
+            "validation_loss": error.square().item(),  # in the unit of the training's
+            "one_step_share": result["one_step_share"],
+            "closed_loop": result["vrmse"][-1],
+        }
 
-    loss = pushforward_loss if settings.pushforward else forecast_loss
+    loss = partial(forecast_loss, burn_in=settings.burn_in, kind=settings.loss)
+    loss = pushforward_loss if settings.pushforward else loss
     options |= {"schedule": schedule, "clip": settings.clip, "seed": config.seed, "validate": validate}
     history = training.fit(model, batches, loss, optimizer, epochs=epochs, **options)
     model.cpu()
@@ -167,8 +191,9 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
         trained: results of `train`; where one has the same settings, it is evaluated instead of trained again.
 
     Returns:
-        list of dicts: the flat settings, what `evaluate` returns, `loss` and `share` (the one-step error on validation
-        runs over copying's, after each tenth of the training), and `cpu_seconds`.
+        list of dicts: the flat settings, what `evaluate` returns, `loss` and `validation_loss` (one step ahead, in the
+        same unit) at `step`, which is every tenth of the training, and `cpu_seconds`. TensorBoard finds the curves of
+        each under `exports/runs/<name>`, in a folder named after the settings that differ.
     """
     for config in configs:
         check(config)
@@ -181,9 +206,17 @@ def study(name, configs, *, runs=None, trained=(), retrain=False, why=""):
         (config, make), done = by_settings[json.dumps(settings)], known.get(json.dumps(settings))
         model, history = (done.model, done.history) if done else (make(), None)
         history = history or fit(model, config, progress=False)
-        curves = {"loss": history["loss"], "share": history["one_step_share"]}
+        curves = {name: history[name] for name in ("step", *CURVES)}
         return evaluate(model, config) | rounded(curves)
 
     shared = {"test runs": runs or first.evaluation.runs, "warm-up": first.evaluation.warm_up}
     shared["horizon"] = first.evaluation.horizon
-    return checkpoints.sweep(name, run, [flat(config) for config in configs], shared, retrain=retrain, why=why)
+    rows = checkpoints.sweep(name, run, [flat(config) for config in configs], shared, retrain=retrain, why=why)
+    names = dict.fromkeys(key for config in configs for key in flat(config))
+    varied = [key for key in names if any(row.get(key) != rows[0].get(key) for row in rows)]
+    for row in rows if distributed.is_main() else ():
+        values = {key.rpartition(".")[2]: row[key] for key in varied if key in row}
+        label = " ".join(f"{key}={value}" for key, value in values.items()).replace("/", "-") or "only"
+        curves = {key: row[key] for key in ("step", *CURVES)}
+        events.write(exports_folder() / "runs" / name / label, curves, json.dumps(curves))
+    return rows
