@@ -21,8 +21,12 @@ TAGS = {
 }
 
 
+# What a training or a sweep says of its place in the store, in `lib.training.checkpoints`; the run table has the same.
+STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
+
+
 def clean(nb, dropped=PAPERMILL_TAGS):
-    """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill.
+    """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill or store.
 
     `dropped` are the tags of cells that are left out.
     """
@@ -35,7 +39,10 @@ def clean(nb, dropped=PAPERMILL_TAGS):
         cell.metadata = nbformat.from_dict(kept | folding(cell))
         cell["id"] = f"cell-{number:03d}"
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if output.get("name") == "stdout":
+                    output.text = STORED.sub("", output.text)
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr" and one.get("text") != ""]
     nb.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

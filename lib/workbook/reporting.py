@@ -8,6 +8,7 @@ from IPython.display import display
 from lib import figures
 from lib.training import checkpoints
 from lib.workbook import exercises, sources
+from lib.workbook.notebooks import UsageError
 
 EXPECTED = {"shipped": True}  # what the notebook has said last, see `expect_shipped`
 
@@ -57,17 +58,20 @@ def show_source(*objects, brief=False):
         _show_code(obj, place, sources.without_checks(code) if brief else code)
 
 
-def exercise(item):
+def exercise(item, *names):
     """Display what an item of the exercise sheets asks to be written, as it stands in the library.
 
     Args:
         item: code of the item, such as "P2"; `student/exercises.toml` lists them.
+        names: of those of its definitions that are shown; without any, all are.
 
     Raises:
-        UsageError: there is no such item.
+        UsageError: there is no such item, or it has no definition of a name.
     """
     definitions, given = exercises.answer(item)
-    for obj in definitions:
+    if unknown := sorted({*names} - {obj.__name__ for obj in definitions}):
+        raise UsageError(f"item {item} has no definition {', '.join(unknown)}")
+    for obj in [one for one in definitions if one.__name__ in names or not names]:
         place, code = sources.shown(obj)
         _show_code(obj, place, sources.without_methods(sources.without_checks(code), exercises.given_in(obj, given)))
 

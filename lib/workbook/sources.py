@@ -11,13 +11,14 @@ def shown(obj):
     """(where it stands, Markdown; its source without indentation)."""
     inside = getattr(obj, "__qualname__", "").rpartition(".")[0]
     of = f", of `{inside}`" if inspect.isfunction(obj) and inside and "<" not in inside else ""
-    return f"`{obj.__module__}`{of}", textwrap.dedent(source_text(obj)).rstrip()
+    place = "this notebook" if obj.__module__ == "__main__" else f"`{obj.__module__}`"
+    return f"{place}{of}", textwrap.dedent(source_text(obj)).rstrip()
 
 
 def without_checks(code):
     """Code without docstrings and checks, everything else as it is written.
 
-    Checks are `assert`, an `if` that only raises, and a call of a function whose name begins with `check`.
+    Checks are `assert`, an `if` that only raises, and a call of a function whose name begins with `check` or `_check`.
     """
     dropped = set()
     lines = code.splitlines()
@@ -62,7 +63,7 @@ def is_check(part):
     if isinstance(part, ast.If):
         return all(map(is_check, part.body + part.orelse))
     if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
-        return getattr(part.value.func, "id", "").startswith("check")
+        return getattr(part.value.func, "id", "").startswith(("check", "_check"))
     return isinstance(part, (ast.Raise, ast.Assert))
 
 

@@ -99,7 +99,9 @@ def test_check(folder, capsys):
 
 
 def test_clean(tmp_path):
-    nb = executed(new_output("stream", name="stderr", text="w"), new_output("stream", text="kept"), papermill={"a": 1})
+    loaded = "07_a/b: loaded (shipped); 47 CPU-seconds, held_out 0.4\n07_a/c: 9 runs (9 shipped); 0.1 CPU-minutes\n"
+    outputs = [new_output("stream", name="stderr", text="w"), new_output("stream", text=f"{loaded}kept")]
+    nb = executed(*outputs, papermill={"a": 1})
     injected = new_code_cell("a = 2", metadata={"tags": ["injected-parameters"]})
     nb.cells.insert(2, injected)
     nb.cells[3].metadata |= {"tags": ["nbval-check-output"], "papermill": {"duration": 1.5}, "scrolled": True}
