@@ -25,10 +25,10 @@ TAGS = {
 STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
 
 
-def clean(nb, dropped=PAPERMILL_TAGS):
+def clean(nb, dropped=PAPERMILL_TAGS, told=False):
     """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill or store.
 
-    `dropped` are the tags of cells that are left out.
+    `dropped` are the tags of cells that are left out; `told` keeps what was said of the store.
     """
     from lib.workbook.export import freeze_widgets
 
@@ -40,7 +40,7 @@ def clean(nb, dropped=PAPERMILL_TAGS):
         cell["id"] = f"cell-{number:03d}"
         if cell.cell_type == "code":
             for output in cell.outputs:
-                if output.get("name") == "stdout":
+                if output.get("name") == "stdout" and not told:
                     output.text = STORED.sub("", output.text)
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr" and one.get("text") != ""]
     nb.metadata = nbformat.from_dict(

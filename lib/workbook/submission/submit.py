@@ -71,7 +71,7 @@ def as_it_stands(path):
 def _tidy(path, nb):
     """A notebook as it is handed in: what the run has shown, with the parameters that were set for it."""
     about = nb.metadata["workbook"]
-    nb = relative(clean(nb, PAPERMILL_TAGS - {"injected-parameters"}))
+    nb = relative(clean(nb, PAPERMILL_TAGS - {"injected-parameters"}, told=True))
     nb.metadata["workbook"] = about
     return Report(about["number"], about["title"], path, nb)
 
