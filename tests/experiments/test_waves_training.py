@@ -45,9 +45,16 @@ def test_the_learning_rate_rises_and_falls_anew_in_every_phase_where_asked():
     assert [waves.learning_rate(step, anew) for step in range(100)] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("length", [1, 5])
-def test_the_number_of_windows_can_be_fixed_whatever_the_roll_out(length, monkeypatch):
-    config, sizes = tiny(f"training.rollout_steps=[{length}]", "training.windows_per_step=3"), []
+@pytest.mark.parametrize(
+    ("changes", "windows"),
+    [
+        (["training.rollout_steps=[1]", "training.windows_per_step=3"], 3),
+        (["training.rollout_steps=[5]", "training.windows_per_step=3"], 3),
+        (["training.rollout_steps=[5]"], 1),  # longer than the budget
+    ],
+)
+def test_windows_in_a_step_are_those_asked_for_or_else_at_least_one(changes, windows, monkeypatch):
+    config, sizes = tiny(*changes), []
 
     def loss(model, batch, **options):
         sizes.append(len(batch[0]))
@@ -55,7 +62,7 @@ def test_the_number_of_windows_can_be_fixed_whatever_the_roll_out(length, monkey
 
     monkeypatch.setattr(wave_training, "forecast_loss", loss)
     waves.fit(waves.build(config), config, progress=False)
-    assert sizes == [3] * 4
+    assert sizes == [windows] * 4
 
 
 @pytest.mark.parametrize(
@@ -91,18 +98,6 @@ def test_longer_roll_outs_are_fewer_so_that_a_step_costs_the_same(overrides, mod
     waves.fit(model, config, progress=False)
     assert seen == lengths, "frames predicted in closed loop, step by step"
     assert evaluations == [16] * 10, "windows × roll-out must be predictions_per_step"
-
-
-def test_a_roll_out_longer_than_the_budget_still_gets_one_window(monkeypatch):
-    config, sizes = tiny("training.rollout_steps=[5]"), []
-
-    def loss(model, batch, **options):
-        sizes.append(len(batch[0]))
-        return forecast_loss(model, batch)
-
-    monkeypatch.setattr(wave_training, "forecast_loss", loss)
-    waves.fit(waves.build(config), config, progress=False)
-    assert sizes == [1] * 4
 
 
 @pytest.mark.parametrize("pushforward", [True, False])
