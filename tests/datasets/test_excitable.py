@@ -1,8 +1,12 @@
 """The excitable medium: repeatable, periodic, and excitable indeed."""
 
+import subprocess
+import sys
+
 import numpy as np
 
 from lib.datasets.excitable import BETA, EPSILON, GAMMA, rate_of_change, runs
+from lib.storage.paths import ROOT
 
 
 def test_runs_are_repeated_by_their_seed_and_differ():
@@ -24,3 +28,9 @@ def test_it_rests_where_both_rates_are_zero():
     v = (u + BETA) / GAMMA  # from the second equation; the first is then the cubic above
     rates = rate_of_change(0, np.repeat([u, v], 16), 4)
     assert np.abs(rates).max() < 1e-12 and EPSILON < 1, "v is the slow one"
+
+
+def test_the_printed_command_writes_the_file_that_the_next_one_reads(tmp_path):
+    command = [sys.executable, "-m", "lib.datasets.excitable", "--folder", tmp_path, "--runs", "1"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert np.load(tmp_path / "excitable.npy").shape == (1, 61, 32, 32)
