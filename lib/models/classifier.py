@@ -6,6 +6,7 @@ they show?
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.models.checks import check_sizes
@@ -17,7 +18,11 @@ class FactorClassifier(nn.Module):
     """Factors of pictures: (B, C, S, S) in -1 … 1 -> (B, M), a logit for every choice and an estimate for the others.
 
     Four 3 × 3 convolutions of stride 2 with W, 2 W, 2 W, 4 W channels, batch norm and ReLU; a fully connected layer to
-    64 features with ReLU; a linear layer to the M outputs. 99,096 parameters for W = 16, C = 3, S = 64 and M = 8.
+    64 features, standardised; leaky ReLU of slope 0.2 and a linear layer to the M outputs. 99,032 parameters for
+    W = 16, C = 3, S = 64 and M = 8.
+
+    Features are what stands before the activation, each with mean 0 and variance 1 over the training pictures: none of
+    them can be dead, and all have the same weight in a distance.
 
     Args:
         factors: name: number of choices of a discrete factor, or (lowest, highest) of a continuous one, as in the
@@ -41,11 +46,12 @@ class FactorClassifier(nn.Module):
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         flat = 4 * width * (size // 16) ** 2
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, FEATURES), nn.ReLU())
+        standardised = nn.BatchNorm1d(FEATURES, affine=False)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, FEATURES, bias=False), standardised)
         self.head = nn.Linear(FEATURES, sum(self.sizes))
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer reads the factors from: (B, C, S, S) -> (B, 64), at least 0.
+        """What the last layer reads the factors from: (B, C, S, S) -> (B, 64).
 
         Raises:
             ValueError: x has another shape or is not floating point.
@@ -59,7 +65,7 @@ class FactorClassifier(nn.Module):
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return self.head(F.leaky_relu(self.features(x), 0.2))
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from lib.models.checks import check_sizes
+from lib.models.upsampling import NearestUpsampleConv2d
 
 
 def _stages(size, **sizes):
@@ -36,10 +37,10 @@ def initialise_weights(module: nn.Module) -> None:
 
 
 def _doubling(before, after, upsampling, bias):
-    """Layers that double the side: (B, before, S, S) -> (B, after, 2 S, 2 S)."""
-    if upsampling == "transposed":
-        return [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)]
-    return [nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 3, padding=1, bias=bias)]
+    """A layer that doubles the side: (B, before, S, S) -> (B, after, 2 S, 2 S)."""
+    if upsampling == "nearest":
+        return NearestUpsampleConv2d(before, after, bias)
+    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
 
 
 class Generator(nn.Module):
@@ -55,10 +56,8 @@ class Generator(nn.Module):
 
     Args:
         latent_size: L. width: W. channels: C. size: S, a power of two from 16.
-        upsampling: "transposed", as published; or "nearest", where a doubling repeats every place in both directions
-            and a 3 × 3 convolution follows. More than twice the multiplications, but no checkerboard to be unlearned:
-            in a transposed convolution, neighbouring pixels are made by different weights.
-            Source: Odena, Dumoulin and Olah (2016), "Deconvolution and checkerboard artifacts".
+        upsampling: "transposed", as published; or "nearest", `lib.models.upsampling.NearestUpsampleConv2d`: as many
+            multiplications, but no checkerboard to be unlearned, since all pixels are made by the same weights.
 
     Raises:
         ValueError: a size that makes no sense, or an unknown upsampling.
@@ -80,8 +79,8 @@ class Generator(nn.Module):
         widths = [width * 2**stage for stage in reversed(range(stages))]  # 8 W, 4 W, 2 W, W
         layers = [nn.ConvTranspose2d(latent_size, widths[0], 4, bias=False)]
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.BatchNorm2d(before), nn.ReLU(), *_doubling(before, after, upsampling, bias=False)]
-        layers += [nn.BatchNorm2d(width), nn.ReLU(), *_doubling(width, channels, upsampling, bias=True)]
+            layers += [nn.BatchNorm2d(before), nn.ReLU(), _doubling(before, after, upsampling, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(), _doubling(width, channels, upsampling, bias=True)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
         initialise_weights(self)
 

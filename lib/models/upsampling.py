@@ -15,11 +15,11 @@ class NearestUpsampleConv2d(nn.Conv2d):
     two steps. Source of the two steps: Odena, Dumoulin and Olah (2016), "Deconvolution and checkerboard artifacts".
 
     Args:
-        in_channels, out_channels: C, D.
+        in_channels, out_channels: C, D. bias: whether the convolution has one.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, 3, padding=1)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
         spread = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
         self.register_buffer("spread", spread, persistent=False)  # (4, 3)
 

@@ -16,7 +16,15 @@ from tqdm.auto import tqdm
 
 from lib.storage import tensors
 from lib.training import distributed, events, probes, states
-from lib.training.loop import TrainingError, check_trainable, check_weights, checked_numbers, learning_rate, to_device
+from lib.training.loop import (
+    TrainingError,
+    check_trainable,
+    check_weights,
+    checked_numbers,
+    learning_rate,
+    read_after,
+    to_device,
+)
 
 LOSSES = ("non-saturating", "hinge", "relativistic")
 
@@ -167,10 +175,15 @@ def _draw(network, images, generator):
     return network(z.to(images.device))
 
 
+def _check_finite(name, loss):
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss of the {name} is {loss}: lower the learning rates, then start again")
+
+
 def _step(name, network, optimizer, value, real):
     """Minimise a scalar by one step; gradients for other networks are neither computed nor added up."""
-    if not math.isfinite(value.item()):
-        raise TrainingError(f"the loss of the {name} is {value.item()}: lower the learning rates, then start again")
+    if value.device.type == "cpu":  # an accelerator would have to be waited for; `fit_gan` reads its losses later
+        _check_finite(name, value.item())
     optimizer.zero_grad(set_to_none=True)
     value.backward(inputs=list(network.parameters()))
     distributed.average(network, value, real)  # of all processes that share the training
@@ -200,11 +213,12 @@ def update_discriminator(
         generator: draws noise and changes; None takes torch's global random numbers.
 
     Returns:
-        dict of numbers: `loss` (without the penalties), `real` and `generated` (mean logits, D(x) and D(G(z))),
-        `penalty` (the two penalties with their weights).
+        dict of scalar tensors without gradients: `loss` (without the penalties), `real` and `generated` (mean logits,
+        D(x) and D(G(z))), `penalty` (the two penalties with their weights).
 
     Raises:
-        TrainingError: the loss is no longer finite. ValueError: unknown loss or policy, or a penalty with batch norm.
+        TrainingError: the loss is no longer finite (on a CPU). ValueError: unknown loss or policy, or a penalty with
+        batch norm.
     """
     with torch.no_grad():  # the generator learns nothing here
         generated = _draw(generator_model, real, generator)
@@ -217,8 +231,8 @@ def update_discriminator(
         if weight:
             penalty = penalty + weight * gradient_penalty(discriminator, images)
     _step("discriminator", discriminator, optimizer, value + penalty, real)
-    means = {"real": logits.mean().item(), "generated": logits_generated.mean().item()}
-    return {"loss": value.item(), **means, "penalty": penalty.item()}
+    told = {"loss": value, "real": logits.mean(), "generated": logits_generated.mean(), "penalty": penalty}
+    return {name: number.detach() for name, number in told.items()}
 
 
 def update_generator(
@@ -235,7 +249,7 @@ def update_generator(
     """One optimiser step of the generator, against the discriminator as it is.
 
     Arguments and errors are those of `update_discriminator`; `optimizer` is over the generator's parameters. Of `real`
-    only the number of pictures counts, but for the loss "relativistic". Returns a dict of numbers: `loss`, and
+    only the number of pictures counts, but for the loss "relativistic". Returns a dict of scalar tensors: `loss`, and
     `generated`, the mean logit D(G(z)).
     """
     generated = discriminator(augment(_draw(generator_model, real, generator), policy, generator, probability))
@@ -245,7 +259,7 @@ def update_generator(
             logits = discriminator(augment(real, policy, generator, probability))
     value = generator_loss(logits, generated, loss)
     _step("generator", generator_model, optimizer, value, real)  # through the discriminator
-    return {"loss": value.item(), "generated": generated.mean().item()}
+    return {"loss": value.detach(), "generated": generated.detach().mean()}
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------
@@ -254,6 +268,24 @@ def update_generator(
 def _groups(*optimizers):
     """Parameter groups of all optimisers: a state that is loaded puts others in their place."""
     return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def _read(unread, entries):
+    """Move what the last steps have left on the device, dicts of scalar tensors, to the entries, as numbers.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    if not unread:
+        return
+    rows = torch.stack([torch.stack([*told.values()]).float() for told in unread]).tolist()  # waited for once
+    for row in rows:
+        entry = dict(zip(unread[0], row, strict=True))
+        for name in ("discriminator", "generator"):
+            _check_finite(name, entry[f"{name}_loss"])
+        probes.step(entry["discriminator_loss"], entry["generator_loss"])
+        entries.append(entry)
+    unread.clear()
 
 
 def fit_gan(
@@ -339,7 +371,7 @@ def fit_gan(
             noise = distributed.own_generator(generator, seed, epoch)
             distributed.reseed(seed, epoch)
             gan.train()
-            entries = []
+            entries, unread = [], []
             chance = first + (last - first) * epoch / max(1, epochs - 1)
             if anneal:
                 for group, rate in zip(_groups(discriminator_optimizer, generator_optimizer), rates, strict=True):
@@ -351,10 +383,12 @@ def fit_gan(
                 penalties = {"r1": weight * r1, "r2": weight * r2}
                 judged = update_discriminator(*networks, discriminator_optimizer, real, **options, **penalties)
                 drawn = update_generator(*networks, generator_optimizer, real, **options)
-                probes.step(judged["loss"], drawn["loss"])
                 gan.average.update_parameters(gan.generator)
-                entries.append({"discriminator_loss": judged.pop("loss"), "generator_loss": drawn["loss"], **judged})
+                unread.append({"discriminator_loss": judged.pop("loss"), "generator_loss": drawn["loss"], **judged})
+                if len(unread) >= read_after(device):
+                    _read(unread, entries)
                 step += 1
+            _read(unread, entries)
             if not entries:
                 raise TrainingError("`batches` yielded no batch; give it data, or a smaller batch size")
             check_weights(gan, step)

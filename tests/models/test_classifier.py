@@ -21,15 +21,22 @@ def test_shapes(channels, size, B):
     model = build(channels=channels, size=size).eval()
     x = torch.randn(B, channels, size, size)
     assert model.features(x).shape == (B, 64) and model(x).shape == (B, 3 + 1 + 2) and model.predict(x).shape == (B, 3)
-    torch.testing.assert_close(model(x), model.head(model.features(x)))
+    torch.testing.assert_close(model(x), model.head(torch.nn.functional.leaky_relu(model.features(x), 0.2)))
     torch.testing.assert_close(model(x)[:1], model(x[:1]), rtol=1e-4, atol=1e-5)
 
 
 def test_number_of_parameters():
     model = FactorClassifier({"petals": 6, "tilt": (0, 1), "light": (0, 1)})
     convolutions, norms = 9 * (3 * 16 + 16 * 32 + 32 * 32 + 32 * 64), 2 * (16 + 32 + 32 + 64)
-    expected = convolutions + norms + 1025 * 64 + 65 * 8
-    assert sum(p.numel() for p in model.parameters()) == expected == 99_096
+    expected = convolutions + norms + 1024 * 64 + 65 * 8
+    assert sum(p.numel() for p in model.parameters()) == expected == 99_032
+
+
+def test_every_feature_is_alive():
+    model = build().train()
+    features = model.features(torch.randn(256, 3, 16, 16))
+    torch.testing.assert_close(features.mean(0), torch.zeros(64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(features.var(0, correction=0), torch.ones(64), atol=1e-2, rtol=0)
 
 
 def test_predictions_are_in_the_units_of_the_factors():
