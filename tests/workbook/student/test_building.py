@@ -96,21 +96,19 @@ def test_no_cell_reads_a_name_that_was_withheld_with_another(path):
         if cell.cell_type == "code"
         for node in ast.parse(cell.source).body
     }
-    taken = {"check", "model_class", "progress", "solution"} & top
-    assert not taken or path.name[:2] == "08", "names of the edition; 08 has a function check in its first edition"
+    assert not {"check", "model_class", "progress", "solution"} & top, "names of the edition"
 
 
 @pytest.mark.parametrize("path", notebooks.paths(), ids=lambda path: path.stem)
 def test_every_item_is_asked_for_where_it_belongs(path):
-    """Otherwise it is appended to the notebook; so it is still in first editions, but for their code."""
+    """Otherwise it is appended to the notebook."""
     number, cells = path.name[:2], notebooks.read(path).cells
     asked = [cell.metadata.get("item") for cell in cells if "answer" in notebooks.cell_tags(cell)]
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     for code in [one for one in building.ours() if exercises.item(one)["notebook"] == number]:
         row = exercises.item(code)
-        if number < "08":
-            assert "definitions" not in row or f'exercise("{code}"' in text, code
-            assert asked.count(code) >= len(row.get("answers", [])), code
+        assert "definitions" not in row or f'exercise("{code}"' in text, code
+        assert asked.count(code) >= len(row.get("answers", [])), code
 
 
 def names(nb):
