@@ -194,16 +194,15 @@ def test_a_cell_that_stops_leaves_nothing_older_behind(typed, monkeypatch):
     shell._showtraceback = lambda kind, error, lines: told.append(lines)
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     monkeypatch.setattr(working, "NOTEBOOK", "")
-    monkeypatch.setattr(working, "_made", lambda name: True)
     working.start("02")
-    shell.user_ns |= {"written": working.written, "moments": {}, "count": 1, "rows": []}
-    shell.run_cell("fine = 2\nrows = rows + [written('T3', 'LSTMCell')]\nmoments = 3\nfor count in moments: pass")
+    shell.user_ns |= {"written": working.written, "runs": {}, "count": 1, "rows": []}
+    shell.run_cell("fine = 2\nrows = rows + [written('T3', 'LSTMCell')]\nruns = 3\nfor count in runs: pass")
     assert told == [["T3 (LSTMCell and LSTM) is yours to write, in notebook 02, in the cell above its check"]]
-    assert "moments" not in shell.user_ns and "count" not in shell.user_ns, "were to be replaced"
+    assert "runs" not in shell.user_ns and "count" not in shell.user_ns, "were to be replaced"
     assert shell.user_ns["fine"] == 2 and shell.user_ns["rows"] == [], "made, and read before it is replaced"
     shell.user_ns["count"] = 1
-    shell.run_cell("count = moments.round()")
-    assert len(told[1]) == 1 and told[1][0].startswith("name 'moments' is not defined: it comes from another cell")
+    shell.run_cell("count = runs.round()")
+    assert len(told[1]) == 1 and told[1][0].startswith("name 'runs' is not defined: it comes from another cell")
     assert "count" not in shell.user_ns, "what follows from it, too"
     shell.user_ns["count"] = 1
     shell.run_cell("count = 1 / 0")
