@@ -123,6 +123,7 @@ cluster-status: setup  ## state, time and node of every notebook of the last `ma
 bench: setup  ## our layers' time over torch's, and how soon widgets answer in a browser (ONLY=02: the widgets of 02)
 	@$(PY) -m lib.workbook.bench $${CHOSEN_ONLY:+widgets} $(WHICH)
 
-clean:  ## remove what was produced (exports, caches); checkpoints and .venv stay
-	rm -rf exports .pytest_cache .ruff_cache *.egg-info
+clean:  ## remove what was produced (exports, caches); checkpoints, .venv and a course with its gradebook stay
+	test ! -d exports || find exports -mindepth 1 -maxdepth 1 -not -name course -exec rm -rf {} +
+	rm -rf .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from lib.storage import tensors
 from lib.storage.files import CheckpointError, check_writable, read_table, write_atomically, write_table
 from lib.storage.fingerprint import code_parts, difference, fingerprint_of
 from lib.storage.paths import checkpoints_folder, exports_folder
-from lib.training import distributed, durations, events, probes, restamping, states
+from lib.training import arithmetic, distributed, durations, events, probes, restamping, states
 from lib.training.loop import check_weights
 from lib.training.stores import check_name, is_shipping, key_of, local_folder, note_used, read_result, was_retrained
 
@@ -94,7 +94,7 @@ def train_or_load(name, build, train, settings, *, sources=(), retrain=False, wh
     """
     check_name(name)
     model = _built(name, build)
-    settings = settings | ({"precision": "half"} if half else {})
+    settings = settings | ({"precision": "half"} if half else {}) | arithmetic.as_setting()
     parts = code_parts(build, train, type(model), *sources)
     key = key_of(settings, source := fingerprint_of(parts))
     local_file = local_folder() / name / f"{key}.safetensors"
@@ -252,7 +252,7 @@ def sweep(name, run, cells, settings=None, *, sources=(), retrain=False, why="",
         CheckpointError: name, settings or results cannot be stored. Stopped: see `lib.training.states`.
     """
     check_name(name)
-    settings = settings or {}
+    settings = (settings or {}) | arithmetic.as_setting()
     parts = code_parts(run, *sources)
     source = fingerprint_of(parts)
     folder = local_folder() / name

@@ -14,7 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from lib.storage import tensors
-from lib.training import distributed, events, probes, states
+from lib.training import arithmetic, distributed, events, probes, states
 
 TOGETHER = 20  # steps whose losses are read together where reading them waits for the device
 
@@ -121,6 +121,7 @@ def fit(
         if stop is not None and history and stop(history):  # the kill came after the last epoch
             epochs = first_epoch
     distributed.same_weights(model)
+    arithmetic.arranged(model)
     step = history["step"][-1] if history else 0
     before, start = (history["seconds"][-1] if history else 0.0), time.process_time()
     main = distributed.is_main()  # alone writes and shows
@@ -147,9 +148,10 @@ def fit(
             model.train()
             losses, norms, unread = [], [], []
             for batch in batches(generator):
-                batch = to_device(distributed.share(batch), device)
+                batch = arithmetic.arranged(to_device(distributed.share(batch), device))
                 optimizer.zero_grad(set_to_none=True)
-                value = loss(model, batch)
+                with arithmetic.forward(device):
+                    value = loss(model, batch)
                 check_loss(value)
                 value.backward()
                 check_gradients(model)

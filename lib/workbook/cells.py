@@ -25,7 +25,7 @@ def train(path, profile="cpu", values=None):
     from IPython.utils.capture import capture_output
     from traitlets.config import Config
 
-    set_environment(profile, values or {})
+    set_environment(path, profile, values or {})
     os.environ["MPLBACKEND"] = "agg"
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # nobody's history file
     shell.reset(new_session=False)  # nothing of the notebook before

@@ -106,6 +106,8 @@ def parameters(path, profile, retrain=None, extra=()):
             cannot use.
     """
     known, given = default_parameters(path), _profile(path, profile)
+    arithmetic_of(path, profile)  # is no parameter, and refused here if there is no such thing
+    given.pop(ARITHMETIC, None)
     given = {name: known[name].settled(value) if name in known else value for name, value in given.items()}
     if retrain is not None:
         if retrain not in RETRAIN:
@@ -126,12 +128,14 @@ def parameters(path, profile, retrain=None, extra=()):
     return given
 
 
-def set_environment(profile, values):
-    """Tell the notebooks that this process or its children run what `lib.workbook.reporting` and `lib.storage.paths`
-    ask for. Claims are held to the values that stand in a notebook, but for `retrain`, which changes no result.
+def set_environment(path, profile, values):
+    """Tell the notebook that this process or its child runs what `lib.workbook.reporting`, `lib.storage.paths` and
+    `lib.training.arithmetic` ask for. Claims are held to the values that stand in a notebook, but for `retrain`, which
+    changes no result.
     """
     own = profile == "cpu" and {*values} - {"retrain"}
     os.environ["WORKBOOK_PROFILE"] = "own values" if own else profile
+    os.environ["WORKBOOK_ARITHMETIC"] = " ".join(arithmetic_of(path, profile))
     # Named by relative paths, these would be others in the notebooks' folder.
     os.environ["WORKBOOK_EXPORTS"] = str(exports_folder().resolve())
     os.environ["WORKBOOK_CHECKPOINTS"] = str(checkpoints_folder().resolve())
@@ -151,6 +155,25 @@ def _profile(path, profile):
             f"{short(file)} must be YAML that maps the notebooks' names to mappings of parameters to values "
             f"({' '.join(str(error).split())[:200]})"
         ) from error
+
+
+ARITHMETIC = "arithmetic"  # among the values of a profile: no parameter of a notebook, but how trainings compute
+
+
+def arithmetic_of(path, profile):
+    """What a profile chooses for the trainings of a notebook: some of `lib.training.arithmetic.CHOICES`.
+
+    Raises:
+        UsageError: something else.
+    """
+    if not (found := _profile(path, profile).get(ARITHMETIC)):
+        return []
+    from lib.training.arithmetic import CHOICES  # loads torch
+
+    if not isinstance(found, list) or not {*map(str, found)} <= {*CHOICES}:
+        problem = f"wants a list of {', '.join(CHOICES)}; got {found!r}"
+        raise UsageError(f"{path.name}: {ARITHMETIC} in profiles/{profile}.yaml {problem}")
+    return found
 
 
 def _placed(path, name, parameter, value):

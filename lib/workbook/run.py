@@ -202,7 +202,7 @@ def _executed(path, copy, profile, values, threads, tries):
     """Execute a notebook into `copy`; returns it. Raises UsageError, naming the cell, and papermill's own errors."""
     import papermill
 
-    set_environment(profile, values or {})  # the kernel inherits it
+    set_environment(path, profile, values or {})  # the kernel inherits it
     os.environ |= {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     os.environ["WORKBOOK_USED"] = str(copy.with_name(USED).resolve())
     if threads:

@@ -132,8 +132,9 @@ def test_torch_for_the_cpu_is_installed_first():
     assert "download.pytorch.org" not in make("-n", "--always-make", "setup")
 
 
-def test_clean_keeps_checkpoints_and_the_environment():
+def test_clean_keeps_checkpoints_the_environment_and_the_gradebook():
     printed = make("-n", "clean")
+    assert "find exports -mindepth 1 -maxdepth 1 -not -name course" in printed and "rm -rf exports" not in printed
     assert "exports" in printed and "checkpoints" not in printed and "rm -rf .venv" not in printed
 
 

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from small_notebooks import write
 
+from lib.training import arithmetic
 from lib.workbook import notebooks
 from lib.workbook.command_line import main
 from lib.workbook.notebooks import UsageError
@@ -40,6 +41,11 @@ def test_profile_then_retrain_then_by_hand(folder):
         ("02_works: {1: 2}", "02_works.ipynb has no parameter 1; it has text, steps"),
         ("02_works: {steps: [1]}", "02_works.ipynb: steps wants a whole number above 0, such as 3; got \\[1\\]"),
         ("02_works: {text: 3}", "text wants a text, such as 'as it stands'; got 3"),
+        (
+            "02_works: {arithmetic: [float8]}",
+            "arithmetic in profiles/smoke.yaml wants a list of bfloat16, channels_last",
+        ),
+        ("02_works: {arithmetic: bfloat16}", "02_works.ipynb: arithmetic .* wants a list of"),
     ],
 )
 def test_a_damaged_profile_is_one_line(text, message, folder):
@@ -50,6 +56,17 @@ def test_a_damaged_profile_is_one_line(text, message, folder):
     (folder / "profiles" / "smoke.yaml").unlink()
     with pytest.raises(UsageError, match="smoke.yaml must be YAML .*No such file"):
         notebooks.parameters(folder / "02_works.ipynb", "smoke")
+
+
+def test_a_profile_chooses_the_arithmetic_of_the_trainings(folder, monkeypatch):
+    monkeypatch.setenv("WORKBOOK_ARITHMETIC", "of the run before")
+    path = folder / "02_works.ipynb"
+    (folder / "profiles" / "smoke.yaml").write_text("02_works: {steps: 1, arithmetic: [bfloat16, channels_last]}")
+    assert notebooks.parameters(path, "smoke") == {"steps": 1}, "no parameter of the notebook"
+    notebooks.set_environment(path, "smoke", {})
+    assert arithmetic.chosen() == ["bfloat16", "channels_last"]
+    notebooks.set_environment(path, "cpu", {})
+    assert arithmetic.chosen() == []
 
 
 # --- paths that are typed ---------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def table(value, seen):
     for y, x, (_, align, high, wide, content) in cells:
         side = SIDES.get(align["t"]) or ("center" if wide > 1 else sides[x])
         spans = "".join(f", {name}span: {n}" for name, n in (("row", high), ("col", wide)) if n > 1)
+        if NUMBER.fullmatch(stringify(content).replace(" to ", " ").strip()):
+            content = rewrite(content, _with_minus)
         lines[y] += [raw(f"table.cell(align: {side}{spans})["), *rewrite(content, _breakable), raw("],")]
     for y, line in enumerate(lines):
         line += _row_end(y - len(heading), len(rows))
@@ -169,6 +171,11 @@ def _width(characters):
 def pieces(word):
     """Where a long word may be broken."""
     return WORD.findall(word) if len(word) > 18 else [word]
+
+
+def _with_minus(kind, value):
+    """The hyphens before numbers as minus signs."""
+    return [{"t": "Str", "c": re.sub(r"(?<![\w.])-(?=[\d.])", "−", value)}] if kind == "Str" else None
 
 
 def _breakable(kind, value):

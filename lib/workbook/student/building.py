@@ -30,6 +30,7 @@ from lib.workbook.submission.sheets import SHEETS, notebooks_of
 CONCLUSION = re.compile(r"## (In five lines|Conclusion)\b")
 README = Path(__file__).with_name("edition.md")
 LEFT_OUT = ("tests/", "docs/")  # of the workbook's files
+OUR_WORDS = re.compile(r"^(?:rubric|withheld) = (?:\[\n.*?\n\]|\[[^\n]*\])\n", re.S | re.M)  # of the table of exercises
 PREPARED = """from lib.workbook.student import reference as checkpoints
 from lib.workbook.student import working as _working
 from lib.workbook.student.working import check, model_class, progress, solution
@@ -261,7 +262,7 @@ def _write_edition(folder, paths, released):
     shutil.copytree(checkpoints_folder(), edition / "checkpoints", ignore=shutil.ignore_patterns("local"))
     files = {name: (ROOT / name).read_text("utf-8") for name in names if name.endswith(".py")}
     cut = cutting.cut_library(files, cutting.coded())
-    table = re.sub(r"rubric = \[\n.*?\n\]\n", "", exercises.FILE.read_text("utf-8"), flags=re.S)
+    table = OUR_WORDS.sub("", exercises.FILE.read_text("utf-8"))
     about = json.dumps({"solutions": released}, indent=1)
     for name, text in {
         **cut,

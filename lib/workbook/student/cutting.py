@@ -148,14 +148,15 @@ def needed_imports(nb, text):
     for cell in nb.cells:
         if cell.cell_type != "code" or cell.metadata.get("nbgrader", {}).get("solution"):
             continue
-        for node in _statements(cell.source):
+        for node in statements(cell.source):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 node.names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in free]
                 lines += [ast.unparse(node)] if node.names else []
     return "\n".join(dict.fromkeys(lines))
 
 
-def _statements(source):
+def statements(source):
+    """The statements of a cell; none if it is no Python."""
     try:
         return ast.parse(source).body
     except (SyntaxError, ValueError):
@@ -172,7 +173,8 @@ def cut_library(files, items):
 
     A class that was cut out looks up the student's own when it is called, and so does a function. Of classes that
     derive from it in the library those without an __init__ of their own, which only make it faster, do the same; the
-    others keep its given methods, and look up the student's method for each of the others.
+    others keep its given methods, and look up the student's method for each of the others. Sentences that an item
+    withholds go, too.
 
     Args:
         files: {name of a file, such as lib/models/vit.py: its text}.
@@ -185,6 +187,10 @@ def cut_library(files, items):
             kept = exercises.given_in(definition, given)
             text = _without_bodies(cut.get(file, files[file]), definition.__qualname__, code, kept)
             cut[file] = discreet(text, code)
+    for code in (one for one in exercises.items() if "definitions" not in exercises.item(one)):
+        for file, text in files.items():  # docstrings may answer what is asked in words, too
+            if (less := discreet(cut.get(file, text), code)) != cut.get(file, text):
+                cut[file] = less
     return cut
 
 

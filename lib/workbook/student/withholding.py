@@ -1,5 +1,8 @@
 """What a student edition leaves out of a notebook: cells that are tagged `solution`, and, in the section of an item
 that is answered in words, the readings and claims, since they are its answer.
+
+Of functions that a student writes and other cells call, signature and docstring stay: their cell, tagged `solution`,
+has `item` in its metadata.
 """
 
 import ast
@@ -28,7 +31,9 @@ def without_answers(cells):
         tags, text = cell_tags(cell), cell.source
         if cell.cell_type == "markdown":
             item, rest = _without_readings(text, item)
-            text = text if "answer" in tags else rest
+            text = text if "answer" in tags and _in_words(cell.metadata.get("item")) else rest
+        elif cell.cell_type == "code" and WITHHELD in tags and "item" in cell.metadata:
+            text, tags = _signatures(text, cell.metadata["item"]), []
         elif cell.cell_type == "code" and item:
             text = _without_claims(text)
             if "predict" in tags and not SHOWS.search(text) and not _needed(text, cell, cells):
@@ -55,12 +60,19 @@ def _in_words(code):
 
 
 def _without_claims(source):
-    """Code without the statements that do nothing but claim."""
+    """Code without the statements that do nothing but claim, those inside of an `if` or a loop included."""
     lines = source.splitlines()
-    for node in reversed(ast.parse(source).body):
-        if _claims_only(node):
-            del lines[node.lineno - 1 : node.end_lineno]
+    for node in reversed([*_claims(ast.parse(source).body)]):
+        del lines[node.lineno - 1 : node.end_lineno]
     return "\n".join(lines)
+
+
+def _claims(statements):
+    for node in statements:
+        if _claims_only(node):
+            yield node
+        elif isinstance(node, (ast.If, ast.For)) and not all(map(_claims_only, node.body)):
+            yield from [*_claims(node.body), *_claims(node.orelse)]
 
 
 def _claims_only(node):
@@ -77,3 +89,14 @@ def _needed(text, own, cells):
     defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     others = " ".join(cell.source for cell in cells if cell.cell_type == "code" and cell is not own)
     return bool(defined & set(re.findall(r"\w+", others)))
+
+
+def _signatures(source, item):
+    """Functions without what they do: called, they say whose they are to write."""
+    lines = source.splitlines()
+    for node in reversed(ast.parse(source).body):
+        told = ast.get_docstring(node) is not None
+        first = node.body[0].end_lineno if told else node.body[0].lineno - 1
+        stop = f'    raise NotImplementedError("{node.name} is yours to write, in its cell above: {item}")'
+        lines[first : node.end_lineno] = [stop]
+    return "\n".join(lines)

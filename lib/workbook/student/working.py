@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import symtable
 import sys
 import zipfile
 from pathlib import Path
@@ -50,16 +51,58 @@ def start(number):
     from IPython import get_ipython
 
     if shell := get_ipython():
-        shell.set_custom_exc((NameError, AttributeError), _shortly)
+        shell.set_custom_exc((NameError, AttributeError, NotImplementedError), _shortly)
+        shell.events.register("pre_run_cell", _before)
+        shell.events.register("post_run_cell", _after)
+
+
+HELD = {}  # what the names that the running cell gives a value stood for before
+
+
+def _before(info):
+    from IPython import get_ipython
+
+    HELD.clear()
+    known = get_ipython().user_ns
+    HELD.update({name: known[name] for name in _new_names(python(info.raw_cell)) if name in known})
+
+
+def _after(result):
+    """Where a cell stops for want of something that is not written yet, forget what it was to replace: later cells
+    would else go on with what an earlier cell had called by the same name.
+    """
+    if isinstance(result.error_in_exec, NotYetWritten) or result.error_in_exec is FOLLOWED:
+        from IPython import get_ipython
+
+        known = get_ipython().user_ns
+        for name in [name for name, value in HELD.items() if known.get(name) is value]:
+            del known[name]
+    HELD.clear()
+
+
+def _new_names(source):
+    """The names to which the cell of this source gives a value without having read them before."""
+    read, made = set(), set()
+    for node in cutting.statements(source):
+        symbols = symtable.symtable(ast.unparse(node), "cell", "exec").get_symbols()
+        read |= {one.get_name() for one in symbols if one.is_referenced()}
+        made |= {one.get_name() for one in symbols if one.is_assigned()} - read
+    return made
+
+
+FOLLOWED = None  # the last error that followed from what is not written yet
 
 
 def _shortly(shell, kind, error, trace, tb_offset=None):
     """The lines of an error: one if its cause is known, else Python's own."""
+    global FOLLOWED
     owner = type(getattr(error, "obj", None))
     opened = [row[1] for row in table() if exercises.item(row[1])["notebook"] == NOTEBOOK and row[5] in OPEN]
     if kind is NameError and _made(error.name):
         remedy = f"; open tasks: {', '.join(opened)}" if opened else ": run it again"
-        lines = [f"{error}: it comes from another cell, which has not run to its end{remedy}"]
+        lines, FOLLOWED = [f"{error}: it comes from another cell, which has not run to its end{remedy}"], error
+    elif kind is NotImplementedError and "is yours to write" in str(error):
+        lines, FOLLOWED = [str(error)], error
     elif kind is AttributeError and (owner.__module__ or "").startswith("__main__."):
         lines = [f"this cell looks into our {owner.__name__}, and yours has no {error.name!r}: go on with the next one"]
     else:

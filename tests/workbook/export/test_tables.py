@@ -123,3 +123,15 @@ def test_a_table_with_too_many_columns_becomes_several():
         assert source(code("x", html(wide))).count("#data-table") > 3, "wide letters need more room"
         spanned = pd.DataFrame(np.ones((2, 40)), columns=pd.MultiIndex.from_product([list("ab"), range(20)]))
         assert source(code("x", html(spanned))).count("#data-table") == 1, "with spans it gets smaller instead"
+
+
+def test_negative_numbers_have_a_minus_sign_and_names_their_hyphens():
+    rows = ["-191.70 (-214.22 to -182.50)", "-0.00 ± 0.01", "1e-05", "xz -9", "2012-2015"]
+    cells = source(code("t", html(pd.DataFrame({"ELBO": rows}))))
+    shown = [
+        re.sub(r"[\\\s]+", " ", cell) for cell in re.findall(r"table\.cell\(align: \w+\)\[\s*(.*?)\s*\],", cells, re.S)
+    ]
+    assert "−191.70 (−214.22 to −182.50)" in shown and "−0.00 ± 0.01" in shown
+    assert (
+        "1e-05" in shown and "2012-2015" in shown and any(cell.startswith("xz") and "−" not in cell for cell in shown)
+    )

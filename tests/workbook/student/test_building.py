@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import nbformat
@@ -74,6 +75,7 @@ def test_readings_and_claims_go_where_an_item_is_answered_in_words():
         code('claim(True, "six")'),
         new_markdown_cell("## P4 Lengths\n\n**Predict.** Where does it fail?"),
         code('rows = sweep()\nfor row in rows:\n    claim(row, "one")\nshow(rows)'),
+        code('for row in rows:\n    x = row\n    if x:\n        claim(row, "one")\n    show(x)'),
         code('# The answer\nlow = min(rows)\nclaim(low, "at twelve")', "predict"),
         code('# The answer\nhigh = max(rows)\nclaim(high, "at thirty")', "predict"),
         new_markdown_cell("**Reading the table.** At twelve.\n\n- and here\n\n**Predict.** Next?\n\n## More\n\nText."),
@@ -81,8 +83,26 @@ def test_readings_and_claims_go_where_an_item_is_answered_in_words():
     )
     cells = [cell.source for cell in building.without_answers(nb.cells)]
     assert cells[1:3] == ["## The data\n\n**Reading the figure.** Six digits.", 'claim(True, "six")']
-    assert cells[4:6] == ["rows = sweep()\nshow(rows)", "# The answer\nhigh = max(rows)"], "what others need stays"
-    assert cells[6:] == ["**Predict.** Next?\n\n## More\n\nText.", 'print(high)\nclaim(True, "kept")']
+    assert cells[4:6] == ["rows = sweep()\nshow(rows)", "for row in rows:\n    x = row\n    show(x)"]
+    assert cells[6] == "# The answer\nhigh = max(rows)", "what others need stays"
+    assert cells[7:] == ["**Predict.** Next?\n\n## More\n\nText.", 'print(high)\nclaim(True, "kept")']
+
+
+def test_of_a_withheld_function_that_others_call_the_signature_stays():
+    withheld = {"tags": ["solution", "figure-code"], "item": "F4"}
+    turn = 'def turn(x, by=1):\n    """One line.\n\n    More.\n    """\n    y = x\n    return y + by'
+    nb = small(new_code_cell(turn, metadata=withheld), new_code_cell("turn(2)"))
+    called = [cell.source for cell in building.without_answers(nb.cells)][1]
+    stop = 'raise NotImplementedError("turn is yours to write, in its cell above: F4")'
+    assert called == f'def turn(x, by=1):\n    """One line.\n\n    More.\n    """\n    {stop}'
+    del nb.cells[1].metadata["item"]
+    assert len(building.without_answers(nb.cells)) == 2, "without the item's code it goes"
+
+
+def test_an_answer_to_what_the_table_does_not_ask_is_a_reading():
+    text = "**Reading the film.** It decays."
+    cells = [new_markdown_cell("## V4 Well"), new_markdown_cell(text, metadata={"tags": ["answer"], "item": "V3"})]
+    assert [cell.source for cell in building.without_answers(cells)] == ["## V4 Well"]
 
 
 @pytest.mark.parametrize("path", notebooks.paths(), ids=lambda path: path.stem)
@@ -171,7 +191,15 @@ def test_the_edition_has_what_is_needed_and_no_solution_beside_the_archive(built
         "student/edition.json",
     ):
         assert (edition / name).is_file(), name
-    assert "rubric = [" not in (edition / "student" / "exercises.toml").read_text("utf-8")
+    table = tomllib.loads((edition / "student" / "exercises.toml").read_text("utf-8"))
+    assert table.keys() == exercises.items().keys()
+    assert not any(
+        {"rubric", "withheld"} & {*row, *(key for one in row.get("answers", []) for key in one)}
+        for row in table.values()
+    )
+    withheld = [one for row in exercises.items().values() for one in row.get("withheld", [])]
+    texts = "".join(" ".join(path.read_text("utf-8").split()) for path in (edition / "lib").rglob("*.py"))
+    assert not [one for one in withheld if " ".join(one.split()) in texts]
     assert not (edition / "seed.txt").exists() and not (edition / "tests").exists()
     assert len([*(edition / "checkpoints").rglob("*.json")]) > 20 and not (edition / "checkpoints" / "local").exists()
     texts = [path.read_text("utf-8") for path in edition.rglob("*.py")]

@@ -185,3 +185,37 @@ def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
     assert second == ["this cell looks into our LSTMCell, and yours has no 'linear': go on with the next one"]
     assert len(slip) > 1 and "name 'a_slip' is not defined" in slip[-1], "one's own"
     assert len(other) > 1 and "real_part" in other[-1]
+
+
+def test_a_cell_that_stops_leaves_nothing_older_behind(typed, monkeypatch):
+    """A later cell would else go on with what another cell has called by the same name."""
+    shell = InteractiveShell()
+    told = []
+    shell._showtraceback = lambda kind, error, lines: told.append(lines)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr(working, "NOTEBOOK", "")
+    working.start("02")
+    shell.user_ns |= {"written": working.written, "runs": {}, "count": 1, "rows": []}
+    shell.run_cell("fine = 2\nrows = rows + [written('T3', 'LSTMCell')]\nruns = 3\nfor count in runs: pass")
+    assert told == [["T3 (LSTMCell and LSTM) is yours to write, in notebook 02, in the cell above its check"]]
+    assert "runs" not in shell.user_ns and "count" not in shell.user_ns, "were to be replaced"
+    assert shell.user_ns["fine"] == 2 and shell.user_ns["rows"] == [], "made, and read before it is replaced"
+    shell.user_ns["count"] = 1
+    shell.run_cell("count = runs.round()")
+    assert len(told[1]) == 1 and told[1][0].startswith("name 'runs' is not defined: it comes from another cell")
+    assert "count" not in shell.user_ns, "what follows from it, too"
+    shell.user_ns["count"] = 1
+    shell.run_cell("count = 1 / 0")
+    assert shell.user_ns["count"] == 1, "one's own errors change nothing"
+
+
+def test_a_function_that_was_left_to_the_student_says_so_in_one_line(typed, monkeypatch):
+    shell = InteractiveShell()
+    told = []
+    shell._showtraceback = lambda kind, error, lines: told.append(lines)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr(working, "NOTEBOOK", "")
+    working.start("05")
+    shell.run_cell('raise NotImplementedError("rotate is yours to write, in its cell above: F4")')
+    shell.run_cell("raise NotImplementedError")
+    assert told[0] == ["rotate is yours to write, in its cell above: F4"] and len(told[1]) > 1
