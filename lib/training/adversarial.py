@@ -58,15 +58,12 @@ def discriminator_loss(real: Tensor, generated: Tensor, loss: str = "non-saturat
 
 
 def generator_loss(real: Tensor, generated: Tensor, loss: str = "non-saturating") -> Tensor:
-    """What the generator minimises, a scalar: `real` counts for "relativistic" only.
+    """What the generator minimises, a scalar: `real` counts for "relativistic" only. ValueError: unknown loss.
 
     - "non-saturating": mean of -log sigmoid(g). The other half of the game, log(1 - sigmoid(g)), has the same fixed
       point, but hardly any gradient as long as the pictures are bad, sigmoid(g) near 0.
     - "hinge": mean of -g.
     - "relativistic": mean of -log sigmoid(g - r).
-
-    Raises:
-        ValueError: unknown loss.
     """
     _check_loss(loss)
     if loss == "non-saturating":
@@ -110,9 +107,8 @@ def augment(
             "translation": move by up to an eighth of the side, whole pixels; 0, medium grey, moves in.
             "cutout": set a square of half the side to 0; its centre may lie anywhere, so that parts fall outside.
         generator: draws the changes; None takes torch's global random numbers.
-        probability: of each picture to be changed. At 1 the discriminator never sees where a flower really stands, at
-            less it does, and learns sooner. Source: Karras and others (2020), "Training generative adversarial networks
-            with limited data".
+        probability: of each picture to be changed; below 1 the discriminator sees some as they are, and learns sooner.
+            Source: Karras and others (2020), "Training generative adversarial networks with limited data".
 
     Raises:
         ValueError: unknown name, or a probability outside 0 … 1.
@@ -217,8 +213,7 @@ def update_discriminator(
         D(x) and D(G(z))), `penalty` (the two penalties with their weights).
 
     Raises:
-        TrainingError: the loss is no longer finite (on a CPU). ValueError: unknown loss or policy, or a penalty with
-        batch norm.
+        TrainingError: the loss is not finite (on a CPU). ValueError: unknown loss or policy; a penalty with batch norm.
     """
     with torch.no_grad():  # the generator learns nothing here
         generated = _draw(generator_model, real, generator)
@@ -271,11 +266,7 @@ def _groups(*optimizers):
 
 
 def _read(unread, entries):
-    """Move what the last steps have left on the device, dicts of scalar tensors, to the entries, as numbers.
-
-    Raises:
-        TrainingError: a loss is not finite.
-    """
+    """Move what the last steps have left on the device, dicts of scalar tensors, to the entries, as finite numbers."""
     if not unread:
         return
     rows = torch.stack([torch.stack([*told.values()]).float() for told in unread]).tolist()  # waited for once
@@ -318,11 +309,9 @@ def fit_gan(
         gan: `lib.models.gan.GAN` on its device; its average is updated every step and recalibrated every epoch.
         batches: function of a `torch.Generator` that yields one epoch's batches: pictures, or tuples that begin so.
         epochs: how many times `batches` is asked. loss, r1, r2, policy, probability: see
-            `update_discriminator`; of a pair, the probability grows evenly from the first to the last epoch: a
-            discriminator learns its pictures by heart late, and until then changes only hold it up.
+            `update_discriminator`; of a pair, the probability grows evenly from the first to the last epoch.
         penalty_every: k; the penalties are computed at every k-th step only, with k times their weight.
-        anneal: let both learning rates fall along half a cosine, from epoch to epoch, nearly to zero: two networks that
-            answer to each other's last step come to rest only if the steps become small.
+        anneal: let both learning rates fall along half a cosine, from epoch to epoch, nearly to zero.
         validate: function (gan) -> dict of numbers, called after every epoch in evaluation mode without gradients.
         seed: fixes the order of the data, the noise and the changes. resume, log_dir, progress: see `lib.training.fit`.
 

@@ -462,8 +462,8 @@ MISTAKES = [
         "G1",
         "no batch norm in the generator",
         [
-            ("layers += [nn.BatchNorm2d(before), nn.ReLU(), *", "layers += [nn.ReLU(), *"),
-            ("layers += [nn.BatchNorm2d(width), nn.ReLU(), *", "layers += [nn.ReLU(), *"),
+            ("layers += [nn.BatchNorm2d(before), nn.ReLU(), ", "layers += [nn.ReLU(), "),
+            ("layers += [nn.BatchNorm2d(width), nn.ReLU(), ", "layers += [nn.ReLU(), "),
         ],
         "batch norm is missing",
     ),
