@@ -294,6 +294,16 @@ def fit(recipe, epochs=4, **options):
     return gan, history
 
 
+def test_losses_that_are_read_together_are_those_that_are_read_one_by_one(monkeypatch):
+    """As on an accelerator, where reading waits; the last steps of an epoch are fewer than are read at once."""
+    _, one_by_one = fit(RECIPES[2])
+    monkeypatch.setattr("lib.training.adversarial.read_after", lambda device: 2)
+    _, together = fit(RECIPES[2])
+    for history in (one_by_one, together):
+        history.pop("seconds")
+    assert one_by_one == together
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_training_that_was_killed_ends_bit_for_bit_like_one_that_was_not(recipe, tmp_path):
     whole, expected = fit(recipe)

@@ -16,6 +16,16 @@ from lib.workbook.student import cutting, working
 SOLVED = answers.HEAD + answers.RIGHT["T3"]["by slices"]
 
 
+@pytest.fixture
+def notebook(monkeypatch):
+    """The shell of a running notebook, and the list of what it tells of errors: lines for each."""
+    shell, told = InteractiveShell(), []
+    shell._showtraceback = lambda kind, error, lines: told.append(lines)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr(working, "NOTEBOOK", "")
+    return shell, told
+
+
 def test_a_passed_cell_is_kept_and_used(typed, capfd):
     typed += ["x = 1", SOLVED, 'check("T3")']
     assert working.check("T3") == 15
@@ -165,16 +175,13 @@ def test_in_a_notebook_before_its_own_an_item_is_ours_until_it_is_written(typed,
         working.written("T3", "LSTMCell")
 
 
-def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
-    shell = InteractiveShell()
-    shell._showtraceback = lambda kind, error, lines: told.append(lines)
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    monkeypatch.setattr(working, "NOTEBOOK", "")
+def test_errors_that_follow_are_told_in_one_line(typed, notebook):
+    shell, told = notebook
     working.start("02")
     typed.append(SOLVED)
     shell.history_manager.input_hist_raw = typed
     working.check("T3")
-    told = []
+    told.clear()
     shell.user_ns |= {"cell": working.written("T3", "LSTMCell")(2, 3)}
     for code in ("runs['LSTM']", "cell.linear", "(3).real_part", "a_slip"):
         shell.run_cell(code)
@@ -187,13 +194,9 @@ def test_errors_that_follow_are_told_in_one_line(typed, monkeypatch):
     assert len(other) > 1 and "real_part" in other[-1]
 
 
-def test_a_cell_that_stops_leaves_nothing_older_behind(typed, monkeypatch):
+def test_a_cell_that_stops_leaves_nothing_older_behind(typed, notebook):
     """A later cell would else go on with what another cell has called by the same name."""
-    shell = InteractiveShell()
-    told = []
-    shell._showtraceback = lambda kind, error, lines: told.append(lines)
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    monkeypatch.setattr(working, "NOTEBOOK", "")
+    shell, told = notebook
     working.start("02")
     shell.user_ns |= {"written": working.written, "runs": {}, "count": 1, "rows": []}
     shell.run_cell("fine = 2\nrows = rows + [written('T3', 'LSTMCell')]\nruns = 3\nfor count in runs: pass")
@@ -209,12 +212,8 @@ def test_a_cell_that_stops_leaves_nothing_older_behind(typed, monkeypatch):
     assert shell.user_ns["count"] == 1, "one's own errors change nothing"
 
 
-def test_a_function_that_was_left_to_the_student_says_so_in_one_line(typed, monkeypatch):
-    shell = InteractiveShell()
-    told = []
-    shell._showtraceback = lambda kind, error, lines: told.append(lines)
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    monkeypatch.setattr(working, "NOTEBOOK", "")
+def test_a_function_that_was_left_to_the_student_says_so_in_one_line(typed, notebook):
+    shell, told = notebook
     working.start("05")
     shell.run_cell('raise NotImplementedError("rotate is yours to write, in its cell above: F4")')
     shell.run_cell("raise NotImplementedError")
