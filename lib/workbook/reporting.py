@@ -1,6 +1,7 @@
 """What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
 
 import os
+import re
 
 import pandas as pd
 from IPython.display import display
@@ -11,6 +12,8 @@ from lib.workbook import exercises, sources
 from lib.workbook.notebooks import UsageError
 
 EXPECTED = {"shipped": True}  # what the notebook has said last, see `expect_shipped`
+CODE = r"`[^`]*`|\$[^$]*\$"  # and formulas, which stay as they are
+NEGATIVE = re.compile(rf"{CODE}|(?<![\w.])-(?=\.?\d)")
 
 
 class ClaimError(AssertionError):
@@ -39,6 +42,7 @@ def claim(condition, text):
         ClaimError: the condition is false although profile, data, settings and code are the shipped ones. Otherwise
             (another profile, other values or settings, your own model or data) the result is only stated.
     """
+    text = NEGATIVE.sub(lambda found: "−" if found[0] == "-" else found[0], text)  # a hyphen would be too short
     if condition:
         _markdown(f"✓ {text}")
     elif os.environ.get("WORKBOOK_PROFILE", "cpu") == "cpu" and EXPECTED["shipped"] and checkpoints.is_reference():

@@ -26,6 +26,13 @@ def test_a_claim_that_holds_is_marked(holds, displayed):
     assert displayed[0][0]["text/markdown"] == "✓ All is **well**."
 
 
+def test_negative_numbers_of_a_claim_have_minus_signs(displayed):
+    reporting.claim(True, "from **-0.2** to -.5 and [-1, 2], not in GPT-2, 1e-3, 3-4, `x - 1, -1` or $-1$.")
+    assert displayed[0][0]["text/markdown"] == (
+        "✓ from **−0.2** to −.5 and [−1, 2], not in GPT-2, 1e-3, 3-4, `x - 1, -1` or $-1$."
+    )
+
+
 def test_a_claim_that_fails_under_shipped_settings_is_an_error(displayed):
     record("toy/run", [], reference=True)
     with pytest.raises(reporting.ClaimError, match="does not hold: All is well."):
