@@ -96,6 +96,13 @@ def _number(value):
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
 
 
+def _chosen(result, names):
+    for name in names:
+        if isinstance(result.get(name), (int, float)):
+            return ("" if name == names[0] else f"{name} ") + _number(result[name])
+    return _outcome(result)
+
+
 def _outcome(result):
     return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
 
@@ -105,8 +112,10 @@ def run_table(caption="Every training behind this notebook, failures included.",
 
     Args:
         caption: of the table.
-        result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
+        result: the number shown for each seed where a run has it, or several: then the first that a run has, with its
+            name if it is not the first of them. Where a run has none, all its numbers are shown.
     """
+    results = [result] if isinstance(result, str) else list(result)
     lines, above = [], {}
     for record in checkpoints.RECORDS:
         groups = {}
@@ -116,12 +125,7 @@ def run_table(caption="Every training behind this notebook, failures included.",
         for number, (shared, rows) in enumerate(groups.values()):
             changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
             above = shared
-            outcomes = [
-                _number(row["result"][result])
-                if isinstance(row["result"].get(result), (int, float))
-                else _outcome(row["result"])
-                for row in rows
-            ]
+            outcomes = [_chosen(row["result"], results) for row in rows]
             lines.append(
                 {
                     "run": record["name"].split("/")[1] if number == 0 else "",

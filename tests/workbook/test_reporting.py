@@ -131,6 +131,11 @@ def test_settings_that_are_lists_and_runs_without_seed(displayed):
     assert table(displayed)[0][1:3] == ["widths 3 4, name None", "–"]
 
 
+def test_of_several_results_the_first_that_a_run_has_is_shown(displayed):
+    record("toy/scores", [row({"seed": 0}, mig=0.5, psnr=25.0), row({"seed": 1}, mig=0.25, other=3)])
+    assert table(displayed, result=("psnr", "mig"))[0][3] == "25.000 · mig 0.250"
+
+
 def test_settings_of_another_run_are_not_repeated(displayed):
     record("toy/scores", [row({"draws": 3, "model": {"rate": 0.1, "steps": 5}}, accuracy=1)])
     assert table(displayed)[0][1] == "draws 3, model (2 settings)"
