@@ -1,6 +1,7 @@
 """What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
 
 import os
+from statistics import median
 
 import pandas as pd
 from IPython.display import display
@@ -45,6 +46,12 @@ def claim(condition, text):
         raise ClaimError(f"does not hold: {text}")
     else:
         _markdown(f"✗ *Does not hold here:* {text}")
+
+
+def signed(value, form="{:+.2f}"):
+    """A number as text, with a minus in place of a hyphen and no sign before a zero."""
+    text = form.format(value)
+    return text.replace("-", "−") if text.strip("+-0.") else text.lstrip("+-")
 
 
 def show_source(*objects, brief=False):
@@ -96,14 +103,32 @@ def _outcome(result):
     return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
 
 
-def run_table(caption="Every training behind this notebook, failures included.", result="accuracy"):
+def _outcomes(results, result, most):
+    shown = [{result: one[result]} if isinstance(one.get(result), (int, float)) else one for one in results]
+    if most is None or len(shown) <= most:
+        return " · ".join(_number(one[result]) if one.keys() == {result} else _outcome(one) for one in shown)
+    columns = {key: [one[key] for one in shown] for key in shown[0] if isinstance(shown[0][key], (int, float))}
+    return ", ".join(
+        f"{'' if key == result else f'{key} '}{_number(median(values))} ({_number(min(values))} to"
+        f" {_number(max(values))})"
+        for key, values in columns.items()
+    )
+
+
+def run_table(
+    caption="Every training behind this notebook, failures included.", result="accuracy", told=None, most=None
+):
     """Display the run table: one line per setting, repetitions with other seeds side by side.
+
+    A result `seconds_of_training` is the cost of a training that a sweep only looks up; it counts as the sweep's.
 
     Args:
         caption: of the table.
         result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
+        told: dict from the name of a run to a function of its result, which returns the numbers to show instead.
+        most: of more repetitions than these the median, the lowest and the highest number are shown.
     """
-    lines, above = [], {}
+    lines, above, told = [], {}, told or {}
     for record in checkpoints.RECORDS:
         groups = {}
         for row in record["rows"]:
@@ -112,21 +137,18 @@ def run_table(caption="Every training behind this notebook, failures included.",
         for number, (shared, rows) in enumerate(groups.values()):
             changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
             above = shared
-            outcomes = [
-                _number(row["result"][result])
-                if isinstance(row["result"].get(result), (int, float))
-                else _outcome(row["result"])
-                for row in rows
-            ]
+            name = record["name"].split("/")[1]
+            results = [told[name](row["result"]) if name in told else row["result"] for row in rows]
+            seconds = sum(row["seconds"] + row["result"].get("seconds_of_training", 0) for row in rows)
             lines.append(
                 {
-                    "run": record["name"].split("/")[1] if number == 0 else "",
+                    "run": name if number == 0 else "",
                     "settings that differ from the line above": ", ".join(
                         f"{key} {_plain(value)}" for key, value in changed.items()
                     ),
                     "seeds": _plain([row["settings"].get("seed", "–") for row in rows]),
-                    "result": " · ".join(outcomes),
-                    "CPU-seconds": f"{sum(row['seconds'] for row in rows):.0f}",
+                    "result": _outcomes(results, result, most),
+                    "CPU-seconds": f"{seconds:.0f}",
                     "why": record["why"] if number == 0 else "",
                 }
             )
