@@ -106,6 +106,10 @@ def _outcome(result):
 def _outcomes(results, result, most):
     shown = [{result: one[result]} if isinstance(one.get(result), (int, float)) else one for one in results]
     if most is None or len(shown) <= most:
+        if len(names := {tuple(one) for one in shown}) == 1 and len(*names) == 1 and "" not in map(_outcome, shown):
+            ((name,),) = names  # said once
+            numbers = " · ".join((_number if name == result else "{:.4g}".format)(one[name]) for one in shown)
+            return numbers if name == result else f"{name} {numbers}"
         return " · ".join(_number(one[result]) if one.keys() == {result} else _outcome(one) for one in shown)
     columns = {key: [one[key] for one in shown] for key in shown[0] if isinstance(shown[0][key], (int, float))}
     return ", ".join(

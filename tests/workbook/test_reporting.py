@@ -128,7 +128,7 @@ def test_what_is_told_of_a_run_and_many_repetitions(displayed):
     rows = [row({"seed": s}, 1, curve=[0.5, s], seconds_of_training=10) for s in range(3)]
     record("toy/run", rows)
     told = {"run": lambda result: {"end": result["curve"][-1]}}
-    assert table(displayed, told=told)[0][3:5] == ["end 0 · end 1 · end 2", "33"]
+    assert table(displayed, told=told)[0][3:5] == ["end 0 · 1 · 2", "33"]
     assert table(displayed, told=told, most=2)[0][3] == "end 1.000 (0.000 to 2.000)"
     assert table(displayed, told=told, most=2, result="end")[0][3] == "1.000 (0.000 to 2.000)"
 
