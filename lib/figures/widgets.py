@@ -59,7 +59,10 @@ def interactive(make, description, **controls):
         raise TypeError("`update` must return a list of the artists that it changes, like [image, *bars, ax.title]")
     rows = ipywidgets.HBox(list(widgets.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
     display(ipywidgets.VBox([ipywidgets.HTML(f"<b>{description}</b>"), rows]))
+    arranged = fig.get_layout_engine()
     data, metadata = _output(fig, png(fig))
+    if arranged is None:
+        fig.set_layout_engine("none")  # a figure that is saved forgets that it has none, and takes that of the style
     picture.display(data, metadata=metadata, raw=True)
     frames = _Frames(fig, artists)
 

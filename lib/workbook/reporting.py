@@ -1,6 +1,7 @@
 """What a notebook says about itself: checked claims, the source of a class, the table of all trainings behind it."""
 
 import os
+import re
 
 import pandas as pd
 from IPython.display import display
@@ -11,6 +12,8 @@ from lib.workbook import exercises, sources
 from lib.workbook.notebooks import UsageError
 
 EXPECTED = {"shipped": True}  # what the notebook has said last, see `expect_shipped`
+CODE = r"`[^`]*`|\$[^$]*\$"  # and formulas, which stay as they are
+NEGATIVE = re.compile(rf"{CODE}|(?<![\w.])-(?=\.?\d)")
 
 
 class ClaimError(AssertionError):
@@ -39,6 +42,7 @@ def claim(condition, text):
         ClaimError: the condition is false although profile, data, settings and code are the shipped ones. Otherwise
             (another profile, other values or settings, your own model or data) the result is only stated.
     """
+    text = NEGATIVE.sub(lambda found: "−" if found[0] == "-" else found[0], text)  # a hyphen would be too short
     if condition:
         _markdown(f"✓ {text}")
     elif os.environ.get("WORKBOOK_PROFILE", "cpu") == "cpu" and EXPECTED["shipped"] and checkpoints.is_reference():
@@ -92,6 +96,13 @@ def _number(value):
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
 
 
+def _chosen(result, names):
+    for name in names:
+        if isinstance(result.get(name), (int, float)):
+            return ("" if name == names[0] else f"{name} ") + _number(result[name])
+    return _outcome(result)
+
+
 def _outcome(result):
     return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
 
@@ -101,8 +112,10 @@ def run_table(caption="Every training behind this notebook, failures included.",
 
     Args:
         caption: of the table.
-        result: the number shown for each seed where a run has it; otherwise all its numbers are shown.
+        result: the number shown for each seed where a run has it, or several: then the first that a run has, with its
+            name if it is not the first of them. Where a run has none, all its numbers are shown.
     """
+    results = [result] if isinstance(result, str) else list(result)
     lines, above = [], {}
     for record in checkpoints.RECORDS:
         groups = {}
@@ -112,12 +125,7 @@ def run_table(caption="Every training behind this notebook, failures included.",
         for number, (shared, rows) in enumerate(groups.values()):
             changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
             above = shared
-            outcomes = [
-                _number(row["result"][result])
-                if isinstance(row["result"].get(result), (int, float))
-                else _outcome(row["result"])
-                for row in rows
-            ]
+            outcomes = [_chosen(row["result"], results) for row in rows]
             lines.append(
                 {
                     "run": record["name"].split("/")[1] if number == 0 else "",

@@ -26,6 +26,13 @@ def test_a_claim_that_holds_is_marked(holds, displayed):
     assert displayed[0][0]["text/markdown"] == "✓ All is **well**."
 
 
+def test_negative_numbers_of_a_claim_have_minus_signs(displayed):
+    reporting.claim(True, "from **-0.2** to -.5 and [-1, 2], not in GPT-2, 1e-3, 3-4, `x - 1, -1` or $-1$.")
+    assert displayed[0][0]["text/markdown"] == (
+        "✓ from **−0.2** to −.5 and [−1, 2], not in GPT-2, 1e-3, 3-4, `x - 1, -1` or $-1$."
+    )
+
+
 def test_a_claim_that_fails_under_shipped_settings_is_an_error(displayed):
     record("toy/run", [], reference=True)
     with pytest.raises(reporting.ClaimError, match="does not hold: All is well."):
@@ -122,6 +129,11 @@ def test_small_results_are_not_rounded_to_nothing(displayed):
 def test_settings_that_are_lists_and_runs_without_seed(displayed):
     record("toy/run", [row({"widths": [3, 4.0], "name": None}, accuracy=1)])
     assert table(displayed)[0][1:3] == ["widths 3 4, name None", "–"]
+
+
+def test_of_several_results_the_first_that_a_run_has_is_shown(displayed):
+    record("toy/scores", [row({"seed": 0}, mig=0.5, psnr=25.0), row({"seed": 1}, mig=0.25, other=3)])
+    assert table(displayed, result=("psnr", "mig"))[0][3] == "25.000 · mig 0.250"
 
 
 def test_settings_of_another_run_are_not_repeated(displayed):

@@ -34,7 +34,7 @@ def blocks(setter, cell):
     """What is printed of a cell; code out of sight is left to the appendix, the contents to the title page."""
     if cell.cell_type == "markdown":
         setter.attachments = cell.get("attachments", {})
-        return [block for _, text in texts(cell) for block in setter.markdown(text)]
+        return _with_their_code([block for _, text in texts(cell) for block in setter.markdown(text)])
     if cell.cell_type != "code":
         return []
     shown = [(output, about(output)) for output in results(cell)]
@@ -55,6 +55,16 @@ def blocks(setter, cell):
             done += [raw("#floating["), *body, raw("]")] if _is_picture(output, a) else body
         answer = False
     return done
+
+
+def _with_their_code(done):
+    """The blocks of a text; a paragraph that leads to code stays on the page on which the code begins."""
+    followed = [after["t"] == "RawBlock" and after["c"][1].startswith("#verbatim") for after in done[1:]] + [False]
+    kept = [
+        [raw("#leading["), block, raw("]")] if leads and block["t"] == "Para" else [block]
+        for block, leads in zip(done, followed, strict=True)
+    ]
+    return [block for group in kept for block in group]
 
 
 def results(cell):

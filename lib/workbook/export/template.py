@@ -99,6 +99,7 @@ PREAMBLE = r"""
   width: 100%, inset: (x: 8pt, y: if kind in ("output", "warning") { 3pt } else { 6pt }),
   above: if kind == "output" { 0.8em } else { 1.1em }, below: 1.1em, sticky: sticky, ..boxes.at(kind),
   text(size: size, fill: if kind == "output" { luma(40) } else { black }, raw(code, block: true, lang: lang)))
+#let leading(body) = block(sticky: true, spacing: 0.95em, body)
 #let note(body) = block(sticky: true, text(size: 8.5pt, style: "italic", fill: faint, body))
 #let listing-title(body) = block(sticky: true, below: 0.7em, body)
 #let answer-label = block(sticky: true, below: 0.6em,

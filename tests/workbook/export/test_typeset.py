@@ -145,6 +145,13 @@ def test_code_is_highlighted_and_output_is_told_apart():
     assert re.search(r'#verbatim\("output", [\d.]+pt, none, "red \\\\ \\"quoted\\""', code_)
 
 
+def test_a_paragraph_stays_with_the_code_that_it_leads_to():
+    for above in range(40, 60, 2):
+        filled = markdown("  \n".join(["Above."] * above) + "\n\nTry this.\n\n```python\nthis()\n```")
+        text = pages(pdf(filled))
+        assert [("Try this" in page) == ("this()" in page) for page in text] == [True] * len(text), above
+
+
 def test_parameters_are_printed():
     code_ = source(
         code("epochs = 50", tags=["parameters"]), code("epochs = 20", tags=["injected-parameters"]), code("")
