@@ -2,6 +2,7 @@
 
 import os
 import re
+from statistics import median
 
 import pandas as pd
 from IPython.display import display
@@ -51,6 +52,12 @@ def claim(condition, text):
         _markdown(f"✗ *Does not hold here:* {text}")
 
 
+def signed(value, form="{:+.2f}"):
+    """A number as text, with a minus in place of a hyphen and no sign before a zero."""
+    text = form.format(value)
+    return text.replace("-", "−") if text.strip("+-0.") else text.lstrip("+-")
+
+
 def show_source(*objects, brief=False):
     """Display the source of classes, functions or single methods as it stands in the library, highlighted.
 
@@ -96,27 +103,46 @@ def _number(value):
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
 
 
-def _chosen(result, names):
-    for name in names:
-        if isinstance(result.get(name), (int, float)):
-            return ("" if name == names[0] else f"{name} ") + _number(result[name])
-    return _outcome(result)
+def _numbers(result, names):
+    """What is shown of a result: the first of these names that it has, or all of its numbers."""
+    numbers = {key: value for key, value in result.items() if isinstance(value, (int, float))}
+    return next(({name: numbers[name]} for name in names if name in numbers), numbers)
 
 
-def _outcome(result):
-    return ", ".join(f"{key} {value:.4g}" for key, value in result.items() if isinstance(value, (int, float)))
+def _outcomes(results, names, most):
+    """Repetitions side by side; of more than `most` the median, the lowest and the highest number."""
+    shown = [_numbers(result, names) for result in results]
+    label = {key: "" if key == names[0] else f"{key} " for numbers in shown for key in numbers}
+    if most and len(shown) > most:
+        columns = {key: [numbers[key] for numbers in shown] for key in shown[0]}
+        return ", ".join(
+            f"{label[key]}{_number(median(values))} ({_number(min(values))} to {_number(max(values))})"
+            for key, values in columns.items()
+        )
+    form = {key: _number if key in names else "{:.4g}".format for key in label}
+    if len(label) == 1 and all(shown):  # the name is said once
+        ((key, name),) = label.items()
+        return name + " · ".join(form[key](numbers[key]) for numbers in shown)
+    each = (", ".join(f"{label[key]}{form[key](value)}" for key, value in numbers.items()) for numbers in shown)
+    return " · ".join(each)
 
 
-def run_table(caption="Every training behind this notebook, failures included.", result="accuracy"):
+def run_table(
+    caption="Every training behind this notebook, failures included.", result="accuracy", told=None, most=None
+):
     """Display the run table: one line per setting, repetitions with other seeds side by side.
+
+    A result `seconds_of_training` is the cost of a training that a sweep only looks up; it counts as the sweep's.
 
     Args:
         caption: of the table.
         result: the number shown for each seed where a run has it, or several: then the first that a run has, with its
             name if it is not the first of them. Where a run has none, all its numbers are shown.
+        told: dict from the name of a run to a function of its result, which returns the numbers to show instead.
+        most: of more repetitions than these the median, the lowest and the highest number are shown.
     """
-    results = [result] if isinstance(result, str) else list(result)
-    lines, above = [], {}
+    names = [result] if isinstance(result, str) else list(result)
+    lines, above, told = [], {}, told or {}
     for record in checkpoints.RECORDS:
         groups = {}
         for row in record["rows"]:
@@ -125,16 +151,18 @@ def run_table(caption="Every training behind this notebook, failures included.",
         for number, (shared, rows) in enumerate(groups.values()):
             changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
             above = shared
-            outcomes = [_chosen(row["result"], results) for row in rows]
+            name = record["name"].split("/")[1]
+            results = [told[name](row["result"]) if name in told else row["result"] for row in rows]
+            seconds = sum(row["seconds"] + row["result"].get("seconds_of_training", 0) for row in rows)
             lines.append(
                 {
-                    "run": record["name"].split("/")[1] if number == 0 else "",
+                    "run": name if number == 0 else "",
                     "settings that differ from the line above": ", ".join(
                         f"{key} {_plain(value)}" for key, value in changed.items()
                     ),
                     "seeds": _plain([row["settings"].get("seed", "–") for row in rows]),
-                    "result": " · ".join(outcomes),
-                    "CPU-seconds": f"{sum(row['seconds'] for row in rows):.0f}",
+                    "result": _outcomes(results, names, most),
+                    "CPU-seconds": f"{seconds:.0f}",
                     "why": record["why"] if number == 0 else "",
                 }
             )

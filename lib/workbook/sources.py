@@ -18,7 +18,8 @@ def shown(obj):
 def without_checks(code):
     """Code without docstrings and checks, everything else as it is written.
 
-    Checks are `assert`, an `if` that only raises, and a call of a function whose name begins with `check` or `_check`.
+    Checks are `assert`, an `if` that only raises (and may put its message together first), and a call of a function
+    whose name begins with `check` or `_check`.
     """
     dropped = set()
     lines = code.splitlines()
@@ -61,10 +62,15 @@ def _is_docstring(part, body, node):
 def is_check(part):
     """Whether a statement only checks arguments."""
     if isinstance(part, ast.If):
-        return all(map(is_check, part.body + part.orelse))
+        return all(map(_only_raises, filter(None, (part.body, part.orelse))))
     if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
         return getattr(part.value.func, "id", "").startswith(("check", "_check"))
     return isinstance(part, (ast.Raise, ast.Assert))
+
+
+def _only_raises(body):
+    prepared = body[:-1] if isinstance(body[-1], ast.Raise) else []
+    return all(is_check(part) or (part in prepared and isinstance(part, ast.Assign)) for part in body)
 
 
 def _first_line(part, lines):

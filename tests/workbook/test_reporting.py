@@ -126,6 +126,20 @@ def test_small_results_are_not_rounded_to_nothing(displayed):
     assert table(displayed, result="error")[0][3] == "0.100 · 0.001 · 1.0e-07"
 
 
+def test_numbers_with_a_true_minus_and_no_signed_zero():
+    assert [reporting.signed(value) for value in (-0.234, 0.234, -0.001, 0)] == ["−0.23", "+0.23", "0.00", "0.00"]
+    assert [reporting.signed(value, "{:.1f}") for value in (-1.7, -0.04, 0.2)] == ["−1.7", "0.0", "0.2"]
+
+
+def test_what_is_told_of_a_run_and_many_repetitions(displayed):
+    rows = [row({"seed": s}, 1, curve=[0.5, s], seconds_of_training=10) for s in range(3)]
+    record("toy/run", rows)
+    told = {"run": lambda result: {"end": result["curve"][-1]}}
+    assert table(displayed, told=told)[0][3:5] == ["end 0 · 1 · 2", "33"]
+    assert table(displayed, told=told, most=2)[0][3] == "end 1.000 (0.000 to 2.000)"
+    assert table(displayed, told=told, most=2, result="end")[0][3] == "1.000 (0.000 to 2.000)"
+
+
 def test_settings_that_are_lists_and_runs_without_seed(displayed):
     record("toy/run", [row({"widths": [3, 4.0], "name": None}, accuracy=1)])
     assert table(displayed)[0][1:3] == ["widths 3 4, name None", "–"]

@@ -16,7 +16,8 @@ LONG = '''class Cell(Base):
         """Make it."""
         # no sense otherwise
         if size < 1:
-            raise ValueError("too small")
+            found = f"a size of {size}"
+            raise ValueError(found)
 
         super().__init__()  # a comment of its own
 
