@@ -59,12 +59,11 @@ def blocks(setter, cell):
 
 def _with_their_code(done):
     """The blocks of a text; a paragraph that leads to code stays on the page on which the code begins."""
-    followed = [after["t"] == "RawBlock" and after["c"][1].startswith("#verbatim") for after in done[1:]] + [False]
-    kept = [
-        [raw("#leading["), block, raw("]")] if leads and block["t"] == "Para" else [block]
-        for block, leads in zip(done, followed, strict=True)
-    ]
-    return [block for group in kept for block in group]
+    kept = []
+    for block, after in zip(done, [*done[1:], None], strict=False):
+        leads = block["t"] == "Para" and after and after["t"] == "RawBlock" and after["c"][1].startswith("#verbatim")
+        kept += [raw("#leading["), block, raw("]")] if leads else [block]
+    return kept
 
 
 def results(cell):
