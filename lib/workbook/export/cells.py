@@ -59,7 +59,8 @@ def blocks(setter, cell):
 
 def _with_their_code(done):
     """The blocks of a text; a paragraph that leads to code stays on the page on which the code begins."""
-    followed = [after["t"] == "RawBlock" and after["c"][1].startswith("#verbatim") for after in done[1:]] + [False]
+    followed = [after["t"] == "RawBlock" and after["c"][1].startswith("#verbatim") for after in done[1:]]
+    followed += [False] * bool(done)  # the last block; a cell may have none, such as the contents
     kept = [
         [raw("#leading["), block, raw("]")] if leads and block["t"] == "Para" else [block]
         for block, leads in zip(done, followed, strict=True)
