@@ -71,7 +71,8 @@ def _after(result):
     """Where a cell stops for want of something that is not written yet, forget what it was to replace: later cells
     would else go on with what an earlier cell had called by the same name.
     """
-    if isinstance(result.error_in_exec, NotYetWritten) or result.error_in_exec is FOLLOWED:
+    error = result.error_in_exec
+    if isinstance(error, NotYetWritten) or (error and error is FOLLOWED):
         from IPython import get_ipython
 
         known = get_ipython().user_ns

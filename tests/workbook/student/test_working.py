@@ -212,6 +212,15 @@ def test_a_cell_that_stops_leaves_nothing_older_behind(typed, notebook):
     assert shell.user_ns["count"] == 1, "one's own errors change nothing"
 
 
+def test_a_cell_that_runs_again_keeps_what_it_gives_the_same_value(typed, notebook, monkeypatch):
+    shell, _ = notebook
+    monkeypatch.setattr(working, "FOLLOWED", None)
+    working.start("02")
+    for _ in range(2):
+        shell.run_cell("count = 1")
+        assert shell.user_ns["count"] == 1
+
+
 def test_a_function_that_was_left_to_the_student_says_so_in_one_line(typed, notebook):
     shell, told = notebook
     working.start("05")
