@@ -58,7 +58,7 @@ def test_the_site_is_told_the_repository_only_where_one_is_named():
     assert command("site") == ["lib.workbook", "site", "--repository", ""]
     address = "https://github.com/somebody/workbook"
     assert command("site", f"REPOSITORY={address}") == ["lib.workbook", "site", "--repository", address]
-    assert "requirements-site.txt" in make("-n", "site"), "what it needs is installed first"
+    assert "requirements-site.txt" in make("-n", "-B", "site"), "what it needs is installed first"
 
 
 def test_report_by_default():
