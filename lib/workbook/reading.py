@@ -11,6 +11,7 @@ from lib.workbook.notebooks import cell_tags
 
 FOLDED = {"figure-code", "predict"}  # tags of code cells whose source is out of sight
 CONTENTS = "contents"  # tag of the generated table of contents
+MINUS = r"(?<![\w.])-(?=\.?\d)"  # a hyphen before a number, where print has a longer sign
 WORDS, LINES, FIGURES = 220, 15, 1  # read in a minute
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.+?)(?:\s+#+)?\s*$")

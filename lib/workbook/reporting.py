@@ -11,10 +11,11 @@ from lib import figures
 from lib.training import checkpoints
 from lib.workbook import exercises, sources
 from lib.workbook.notebooks import UsageError
+from lib.workbook.reading import MINUS
 
 EXPECTED = {"shipped": True}  # what the notebook has said last, see `expect_shipped`
 CODE = r"`[^`]*`|\$[^$]*\$"  # and formulas, which stay as they are
-NEGATIVE = re.compile(rf"{CODE}|(?<![\w.])-(?=\.?\d)")
+NEGATIVE = re.compile(f"{CODE}|{MINUS}")
 
 
 class ClaimError(AssertionError):

@@ -4,6 +4,8 @@ import re
 
 from pandocfilters import stringify
 
+from lib.workbook.reading import MINUS
+
 from .formulas import MARK
 from .pandoc import array, raw, raw_inline, rewrite
 from .template import TEXT_WIDTH
@@ -175,7 +177,7 @@ def pieces(word):
 
 def _with_minus(kind, value):
     """The hyphens before numbers as minus signs."""
-    return [{"t": "Str", "c": re.sub(r"(?<![\w.])-(?=[\d.])", "−", value)}] if kind == "Str" else None
+    return [{"t": "Str", "c": re.sub(MINUS, "−", value)}] if kind == "Str" else None
 
 
 def _breakable(kind, value):
