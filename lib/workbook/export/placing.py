@@ -7,7 +7,8 @@ import typst
 from .template import PREAMBLE, TEXT_HEIGHT, fonts
 
 BOTTOM = 56.7 + TEXT_HEIGHT  # pt from the edge of the paper, whose margins are 20 mm, to the end of the text
-ROUNDS = 4  # in which figures may be put in their places; after that they are only taken out
+SPARE = 0.18 * TEXT_HEIGHT  # so much of a page may stay white for a figure to stand in its place, on the next page
+ROUNDS = 8  # in which figures may be put in their places; after that they are only taken out
 REPORT = """
 #context [#metadata(query(<called>).zip(query(<stands>)).map(((called, stands)) => {
   let place = called.location().position()
@@ -19,15 +20,16 @@ REPORT = """
 def arrange(main):
     """Choose in the document in the file `main`, of Typst, which of its figures are set in place.
 
-    One is, if the rest of the page has room for it and no earlier one waits for the next page. As each choice moves
-    what comes after it, the document is set again until nothing changes. A document that Typst refuses stays as it is.
+    One is, if the rest of the page has room for it, or is so small that it may stay white, and no earlier one waits for
+    the next page. As each choice moves what comes after it, the document is set again until nothing changes. A document
+    that Typst refuses stays as it is.
 
     Returns:
         the `typst.Compiler` that has set the document; it remembers, so that the PDF takes a tenth of the time.
     """
     text, chosen = main.read_text("utf-8").removeprefix(PREAMBLE), set()
     compiler = typst.Compiler(str(main), root=str(main.parent), font_paths=fonts(), ignore_system_fonts=True)
-    for attempt in range(3 * ROUNDS):
+    for attempt in range(2 * ROUNDS):
         main.write_text(f"{PREAMBLE}#in-place.update({_array(chosen)})\n{text}{REPORT}", "utf-8")
         try:
             compiler.compile()  # else it would answer from the file as it was before
@@ -55,12 +57,13 @@ def forget(main):
 
 
 def _fitting(places, chosen):
-    """Numbers of the figures that have room in their places: list of (number, height, page and y of its call, its own
+    """Numbers of the figures that can stand in their places: list of (number, height, page and y of its call, its own
     page)."""
     fitting, reached = set(), 1  # the last page with a figure that does not stand in its place
     for number, height, page, y, stands in places:
         moved = sum(h for n, h, _, _, on in places if on == page and n >= number and n not in chosen)  # from above it
-        if page >= reached and y - moved + height <= BOTTOM:
+        rest = BOTTOM - (y - moved)
+        if page >= reached and (height <= rest or rest <= SPARE):
             fitting.add(number)
         elif number not in chosen:
             reached = max(reached, stands)

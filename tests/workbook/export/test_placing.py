@@ -32,6 +32,12 @@ def test_a_figure_without_room_stands_on_the_next_page_and_the_text_goes_on():
     assert found == [["before", "after"], ["Figure 1"]]
 
 
+def test_the_foot_of_a_page_stays_white_so_that_a_figure_stands_before_what_is_said_of_it():
+    text = "\n\n".join(["A line of text."] * 33) + "\n\nbefore"
+    found = told(markdown(text), code("x", *drawn(1, 400)), markdown("after"))
+    assert found == [["before"], ["Figure 1", "after"]]
+
+
 def test_no_figure_overtakes_another():
     lines = "\n\n".join(["A line of text."] * 28)
     cells = [code("x", *drawn(1, 800)), markdown("between"), code("x", *drawn(2, 30)), markdown("after")]
