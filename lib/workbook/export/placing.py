@@ -11,8 +11,12 @@ SPARE = 0.18 * TEXT_HEIGHT  # so much of a page may stay white for a figure to s
 ROUNDS = 8  # in which figures may be put in their places; after that they are only taken out
 REPORT = """
 #context [#metadata(query(<called>).zip(query(<stands>)).map(((called, stands)) => {
-  let place = called.location().position()
-  (..called.value, place.page, place.y.pt(), stands.location().page())
+  let (place, above) = (called.location().position(), query(selector(heading).before(called.location())))
+  let headed = above.len() > 0 and {
+    let last = above.last().location().position()
+    last.page == place.page and place.y - last.y < 60pt
+  }
+  (..called.value, place.page, place.y.pt(), headed, stands.location().page())
 }))<places>]
 """
 
@@ -57,13 +61,13 @@ def forget(main):
 
 
 def _fitting(places, chosen):
-    """Numbers of the figures that can stand in their places: list of (number, height, page and y of its call, its own
-    page)."""
+    """Numbers of the figures that can stand in their places: list of (number, height, page and y of its call, whether
+    a heading stands right above, its own page)."""
     fitting, reached = set(), 1  # the last page with a figure that does not stand in its place
-    for number, height, page, y, stands in places:
-        moved = sum(h for n, h, _, _, on in places if on == page and n >= number and n not in chosen)  # from above it
-        rest = BOTTOM - (y - moved)
-        if page >= reached and (height <= rest or rest <= SPARE):
+    for number, height, page, y, headed, stands in places:
+        from_above = [h for n, h, *_, on in places if on == page and n >= number and n not in chosen]
+        rest = BOTTOM - (y - sum(from_above))
+        if page >= reached and (height <= rest or rest <= SPARE and not headed):
             fitting.add(number)
         elif number not in chosen:
             reached = max(reached, stands)

@@ -38,6 +38,12 @@ def test_the_foot_of_a_page_stays_white_so_that_a_figure_stands_before_what_is_s
     assert found == [["before"], ["Figure 1", "after"]]
 
 
+def test_a_heading_is_never_left_alone_by_its_figure():
+    text = "\n\n".join(["A line of text."] * 31) + "\n\nbefore\n\n## between"
+    found = told(markdown(text), code("x", *drawn(1, 400)), markdown("after"))
+    assert found == [["before", "between", "after"], ["Figure 1"]]
+
+
 def test_no_figure_overtakes_another():
     lines = "\n\n".join(["A line of text."] * 28)
     cells = [code("x", *drawn(1, 800)), markdown("between"), code("x", *drawn(2, 30)), markdown("after")]
