@@ -137,8 +137,8 @@ PREAMBLE = r"""
 #let picture(..args) = block(width: 100%, above: 1.1em, below: 1.1em, align(center, image(..args)))
 // They stand where the notebook has them. Where much of the page is left, but too little for one, the text goes on, and
 // it stands at the top of the next page: `in-place` holds the numbers of the others, which `placing.py` finds out.
-// A table that is longer than a page stays in its place and breaks where the page ends.
-#let page-filling = 0.95 * TEXT_HEIGHT
+// A table that fills most of a page stays in its place and breaks where the page ends.
+#let page-filling = 0.75 * TEXT_HEIGHT
 #let (in-place, floats) = (state("in-place", ()), counter("floats"))
 #let floating(body) = {
   floats.step()
