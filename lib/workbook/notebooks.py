@@ -7,7 +7,6 @@ import re
 import warnings
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from lib.storage.paths import ROOT, checkpoints_folder, exports_folder
@@ -37,6 +36,8 @@ def read(path):
     Raises:
         UsageError: there is none, it cannot be read, or it is none.
     """
+    import nbformat  # not above: it takes a second, and no kernel needs it
+
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # nbformat logs there what is raised below
     try:
         with warnings.catch_warnings():

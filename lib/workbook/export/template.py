@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: up to 12 lines stay on one page, of more never fewer than three.
+// Code and printed text: up to 16 lines stay on one page, of more never fewer than eight.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -82,10 +82,10 @@ PREAMBLE = r"""
   }).join(linebreak())
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
-  if count <= 12 { together(0, count) } else {
-    together(0, 3)
-    lines(3, count - 3)
-    together(count - 3, count)
+  if count <= 16 { together(0, count) } else {
+    together(0, 8)
+    lines(8, count - 8)
+    together(count - 8, count)
   }
 }
 #let boxes = (
@@ -147,20 +147,19 @@ PREAMBLE = r"""
     let whole = block(
       width: 100%, breakable: false, above: gap - line-gap, below: gap, body + [#metadata(number)<stands>])
     let height = measure(width: TEXT_WIDTH, whole).height + gap
-    // What stands where a figure leaves its place; the paragraphs around it keep their distance.
-    block(height: 0pt, above: line-gap, below: 0pt)[#metadata((number, height.pt()))<called>]
+    // What stands where a figure leaves its place; the paragraphs around it keep their distance. It joins the label
+    // of an answer to the figure or, where that floats, to the text that goes on.
+    block(height: 0pt, above: line-gap, below: 0pt, sticky: true)[#metadata((number, height.pt()))<called>]
     if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
   }
 }
-#let numbered-figure(label, body, text, answer: false) = floating({
-  if answer { answer-label }
+#let numbered-figure(label, body, text) = floating({
   set align(center)
   block(below: 0.8em, body)
   caption(label, text)
 })
-#let numbered-table(label, body, text, answer: false) = context {
+#let numbered-table(label, body, text) = context {
   let whole = {
-    if answer { answer-label }
     block(width: 100%, sticky: true, below: 0.8em, align(center, caption(label, text)))
     body
   }
