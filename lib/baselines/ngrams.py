@@ -4,6 +4,7 @@ Everything is in bits per character, on text that was not counted; the n-gram mo
 0 … A - 1), compressors and measures of copying on strings.
 """
 
+import itertools
 import lzma
 import math
 
@@ -119,6 +120,62 @@ class NGram:
             p = self.probabilities(text[-self.order :])
             text = torch.cat([text, torch.multinomial(p, 1, generator=generator)])
         return text[len(prompt) :]
+
+
+class KneserNey(NGram):
+    """Interpolated character n-gram model with modified Kneser–Ney smoothing: the counts of `NGram`, mixed otherwise.
+
+    From every count N a discount D(N) is taken off, and what a context h gives up goes to the context shorter by one:
+    P(c | h) = (N(h c) - D(N(h c)) + F(h) P(c | h')) / N(h), with F(h) the sum of the discounts after h. A shorter
+    context is asked only where the longer one has failed, so there a character counts once for every *different*
+    character that stood before h c, however often: a continuation count. There are three discounts for every order,
+    D(1), D(2) and D(3 and more), estimated from how many n-grams have the counts 1, 2, 3 and 4.
+    Sources: Kneser and Ney (1995), "Improved backing-off for m-gram language modeling"; Chen and Goodman (1999), "An
+    empirical study of smoothing techniques for language modeling", modified and interpolated.
+
+    Args:
+        tokens, alphabet_size, order: as for `NGram`.
+
+    Raises:
+        ValueError: as for `NGram`.
+    """
+
+    def __init__(self, tokens: Tensor, alphabet_size: int, order: int = 5):
+        super().__init__(tokens, alphabet_size, order)
+        suffixes = [torch.zeros(len(self.tables[0][0]), dtype=torch.int64)]  # of single characters: the empty one
+        for (shorter, *_), (grams, *_) in itertools.pairwise(self.tables):
+            ends = suffixes[-1][grams // alphabet_size] * alphabet_size + grams % alphabet_size
+            suffixes.append(torch.searchsorted(shorter, ends))
+        for n, (grams, counts, known, *_) in enumerate(self.tables):
+            if n + 1 < order:  # only the longest n-grams are counted as often as they occur
+                counts = suffixes[n + 1].bincount(minlength=len(grams))
+            self.tables[n] = self._discounted(grams, counts, known)
+
+    def _discounted(self, grams, counts, known):
+        """What `_mix` needs of one order: each n-gram's count less its discount; of each context N(h) and F(h)."""
+        off = _discounts(counts)[counts.clamp(max=3)]
+        place = torch.searchsorted(known, grams // self.alphabet_size)
+        totals = torch.zeros(len(known), dtype=torch.int64).scatter_add_(0, place, counts)
+        freed = torch.zeros(len(known), dtype=torch.float64).scatter_add_(0, place, off)
+        return grams, counts - off, known, totals, freed
+
+    def _mix(self, n, shorter, contexts, characters):
+        grams, kept, known, totals, freed = self.tables[n - 1]
+        seen = _lookup(grams, kept, contexts * self.alphabet_size + characters)
+        total = _lookup(known, totals, contexts)
+        mixed = (seen + _lookup(known, freed, contexts) * shorter) / total.clamp(min=1)
+        return torch.where(total > 0, mixed, shorter)
+
+
+def _discounts(counts):
+    """What is taken off the counts 0, 1, 2, and 3 and more: D(k) = k - (k + 1) Y n(k + 1) / n(k) with Y = n(1) / (n(1)
+    + 2 n(2)), where n(k) is how many n-grams have the count k. D(k) is at least 0.1, so that every context leaves
+    something for what it has not seen; where an n(k) is 0, each is 1/2."""
+    n = [(counts == k).sum().item() for k in range(5)]
+    if min(n[1:]) == 0:
+        return torch.tensor([0, 0.5, 0.5, 0.5], dtype=torch.float64)
+    y = n[1] / (n[1] + 2 * n[2])
+    return torch.tensor([0, *(max(k - (k + 1) * y * n[k + 1] / n[k], 0.1) for k in (1, 2, 3))], dtype=torch.float64)
 
 
 def _lookup(keys, values, wanted):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from lib.baselines.ngrams import NGram, distinct_ngrams, longest_copy, uniform_bits, unigram_bits, xz_bits
+from lib.baselines.ngrams import KneserNey, NGram, distinct_ngrams, longest_copy, uniform_bits, unigram_bits, xz_bits
 
 A = 4
 
@@ -49,10 +49,77 @@ def test_probabilities_are_those_counted_by_hand(order, length):
     torch.testing.assert_close(one_by_one, expected, msg=lambda m: f"probabilities() disagrees: {m}")
 
 
+def kneser_ney_by_hand(train, context, character, order):
+    """Modified Kneser–Ney smoothing written out with tuples and Counters, from the longest context down."""
+    train, context = tuple(train.tolist()), tuple(context)
+    grams = [{train[i : i + n] for i in range(len(train) - n + 1)} for n in range(order + 2)]
+
+    def counts(n):
+        if n == order:
+            return Counter(train[i : i + n] for i in range(len(train) - n + 1))
+        return Counter(gram[1:] for gram in grams[n + 1])  # before how many different characters it stands
+
+    def discounts(number):
+        n = Counter(number.values())
+        if not all(n[k] for k in (1, 2, 3, 4)):
+            return {1: 0.5, 2: 0.5, 3: 0.5}
+        y = n[1] / (n[1] + 2 * n[2])
+        return {k: max(k - (k + 1) * y * n[k + 1] / n[k], 0.1) for k in (1, 2, 3)}
+
+    def probability(h):
+        shorter = probability(h[1:]) if h else 1 / A
+        number = counts(len(h) + 1)
+        d = discounts(number)
+        after = {gram[-1]: count for gram, count in number.items() if gram[:-1] == h}
+        if not after:
+            return shorter
+        seen = after[character] - d[min(after[character], 3)] if character in after else 0
+        return (seen + sum(d[min(count, 3)] for count in after.values()) * shorter) / sum(after.values())
+
+    return probability(context[len(context) - order + 1 :] if len(context) >= order else context)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@pytest.mark.parametrize("length", [2, 7, 40, 400])
+def test_kneser_ney_is_that_counted_by_hand(order, length):
+    train, test = text(length), text(30, seed=1)
+    model = KneserNey(train, A, order)
+    expected = [kneser_ney_by_hand(train, test[:t].tolist(), test[t].item(), order) for t in range(len(test))]
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(model.log2_probabilities(test), expected.log2())
+    one_by_one = torch.stack([model.probabilities(test[:t])[test[t]] for t in range(len(test))])
+    torch.testing.assert_close(one_by_one, expected, msg=lambda m: f"probabilities() disagrees: {m}")
+
+
+def test_kneser_ney_on_paper():
+    """0 1 0 1 0 2 holds 01 twice, 10 twice, 02 once: too little to estimate discounts, so each is 1/2. Before 0, 1 and
+    2 one different character stands: P(1) = (1/2 + 3/2 · 1/4) / 3. After 0: P(1 | 0) = (2 - 1/2 + 1 · P(1)) / 3."""
+    model = KneserNey(torch.tensor([0, 1, 0, 1, 0, 2]), A, 2)
+    single = (0.5 + 1.5 / 4) / 3
+    assert model.probabilities(torch.tensor([], dtype=torch.int64))[1].item() == pytest.approx(single)
+    assert model.probabilities(torch.tensor([0]))[1].item() == pytest.approx((1.5 + single) / 3)
+    assert model.probabilities(torch.tensor([3]))[1].item() == pytest.approx(single), "3 never occurs"
+
+
+def test_kneser_ney_counts_continuations_where_the_context_is_new():
+    """2 is as frequent as 3, but only ever after 0, while 3 follows 0, 1 and 4: in a new context it is likelier."""
+    train = torch.tensor([0, 2, 0, 2, 0, 2, 1, 3, 0, 3, 1, 1, 0, 0, 4, 3, 1])
+    p = KneserNey(train, 6, 2).probabilities(torch.tensor([5]))
+    assert (train == 2).sum() == (train == 3).sum() and p[3] > p[2]
+
+
+def test_kneser_ney_does_not_lose_by_long_contexts():
+    """Here each character depends on the third before it alone: longer contexts are noise."""
+    train, test = text(3000, alphabet_size=8), text(3000, seed=1, alphabet_size=8)
+    few, many = ([counts(train, 8, order).bits(test) for order in (4, 9)] for counts in (KneserNey, NGram))
+    assert few[0] < many[0] and few[1] - few[0] < 0.3 < many[1] - many[0], f"{few} against {many}"
+
+
+@pytest.mark.parametrize("counts", [NGram, KneserNey])
 @pytest.mark.parametrize("order", [1, 3, 4])
-@pytest.mark.parametrize("length", [1, 3, 50])
-def test_probabilities_sum_to_one_for_every_context_seen_or_not(order, length):
-    model = NGram(text(length), A, order)
+@pytest.mark.parametrize("length", [1, 3, 50, 600])
+def test_probabilities_sum_to_one_for_every_context_seen_or_not(counts, order, length):
+    model = counts(text(length), A, order)
     for size in range(order + 1):
         for context in itertools.product(range(A), repeat=size):
             p = model.probabilities(torch.tensor(context, dtype=torch.int64))
