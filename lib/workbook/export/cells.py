@@ -38,22 +38,22 @@ def blocks(setter, cell):
     if cell.cell_type != "code":
         return []
     shown = [(output, about(output)) for output in results(cell)]
+    answer = "predict" in cell_tags(cell)
     done = []
     if in_sight(cell):
         followed = bool(shown) and not {"figure", "table"} & {*shown[0][1]}
         done.append(verbatim("input", cell.source, "python", sticky=followed and cell.source.count("\n") < LONG))
-    if shown and "predict" in cell_tags(cell):
-        done.append(raw("#answer-label"))
     while shown:
         output, a = shown.pop(0)
         if "figure" in a or "table" in a:
-            done += _numbered(setter, output, a)
+            done += _numbered(setter, output, a, answer)
         else:
-            body = _output(setter, output, a)
+            body = [*_answer(answer), *_output(setter, output, a)]
             if "note" in a and shown and _is_picture(*shown[0]):  # the controls of a widget, then what they gave
                 output, a = shown.pop(0)
                 body += _output(setter, output, a)
             done += [raw("#floating["), *body, raw("]")] if _is_picture(output, a) else body
+        answer = False
     return done
 
 
@@ -72,6 +72,10 @@ def results(cell):
     numbered = {(kind, a[kind]) for a in noted for kind in ("figure", "table") if kind in a}
     pairs = zip(cell.outputs, noted, strict=True)
     return [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
+
+
+def _answer(wanted):
+    return [raw("#answer-label")] * wanted
 
 
 def _is_picture(output, noted):
@@ -96,11 +100,11 @@ def _caption(noted):
     return noted.get("caption", "") + (f" *({FILM})*" if noted.get("film") else "")
 
 
-def _numbered(setter, output, noted):
+def _numbered(setter, output, noted, answer):
     kind = "figure" if "figure" in noted else "table"
-    label = quote(f"{kind.title()} {noted[kind]}.")
+    label, flag = quote(f"{kind.title()} {noted[kind]}."), ", answer: true" if answer else ""
     caption = setter.markdown(_caption(noted))
-    return [raw(f"#numbered-{kind}({label}, ["), *_data(setter, output), raw("], ["), *caption, raw("])")]
+    return [raw(f"#numbered-{kind}({label}, ["), *_data(setter, output), raw("], ["), *caption, raw(f"]{flag})")]
 
 
 def _output(setter, output, noted):

@@ -140,30 +140,32 @@ PREAMBLE = r"""
 // A table that fills most of a page stays in its place and breaks where the page ends.
 #let page-filling = 0.75 * TEXT_HEIGHT
 #let (in-place, floats) = (state("in-place", ()), counter("floats"))
-#let floating(body) = {
+// The label of an answer stays with a figure in its place, else with the text that goes on.
+#let floating(body, answer: false) = {
   floats.step()
   context {
     let (number, gap, line-gap) = (floats.get().first(), 1.5em.to-absolute(), par.spacing.to-absolute())
     let whole = block(
       width: 100%, breakable: false, above: gap - line-gap, below: gap, body + [#metadata(number)<stands>])
-    let height = measure(width: TEXT_WIDTH, whole).height + gap
-    // What stands where a figure leaves its place; the paragraphs around it keep their distance. It joins the label
-    // of an answer to the figure or, where that floats, to the text that goes on.
-    block(height: 0pt, above: line-gap, below: 0pt, sticky: true)[#metadata((number, height.pt()))<called>]
-    if number in in-place.get() { whole } else { place(top, float: true, clearance: gap, whole) }
+    let label = if answer { answer-label }
+    let height = measure(width: TEXT_WIDTH, label + whole).height + gap
+    // What stands where a figure leaves its place; the paragraphs around it keep their distance.
+    block(height: 0pt, above: line-gap, below: 0pt)[#metadata((number, height.pt()))<called>]
+    if number in in-place.get() { label + whole } else { place(top, float: true, clearance: gap, whole) + label }
   }
 }
-#let numbered-figure(label, body, text) = floating({
+#let numbered-figure(label, body, text, answer: false) = floating(answer: answer, {
   set align(center)
   block(below: 0.8em, body)
   caption(label, text)
 })
-#let numbered-table(label, body, text) = context {
+#let numbered-table(label, body, text, answer: false) = context {
   let whole = {
     block(width: 100%, sticky: true, below: 0.8em, align(center, caption(label, text)))
     body
   }
-  if measure(width: TEXT_WIDTH, whole).height <= page-filling { floating(whole) } else {
+  if measure(width: TEXT_WIDTH, whole).height <= page-filling { floating(whole, answer: answer) } else {
+    if answer { answer-label }
     block(width: 100%, above: 1.3em, below: 1.5em, whole)
   }
 }
