@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: up to 16 lines stay on one page, of more never fewer than eight.
+// Code and printed text: up to 12 lines stay on one page, of more never fewer than six.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -82,10 +82,10 @@ PREAMBLE = r"""
   }).join(linebreak())
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
-  if count <= 16 { together(0, count) } else {
-    together(0, 8)
-    lines(8, count - 8)
-    together(count - 8, count)
+  if count <= 12 { together(0, count) } else {
+    together(0, 6)
+    lines(6, count - 6)
+    together(count - 6, count)
   }
 }
 #let boxes = (
