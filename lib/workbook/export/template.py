@@ -71,7 +71,7 @@ PREAMBLE = r"""
     it
   } else { it }
 }
-// Code and printed text: up to 12 lines stay on one page, of more never fewer than six.
+// Code and printed text: up to 12 lines stay on one page, of more never fewer than five.
 #show raw.where(block: true): it => {
   show "LINE_BREAK": linebreak()
   show "CONTINUATION": text(fill: luma(130), "↪ ")
@@ -83,9 +83,9 @@ PREAMBLE = r"""
   let together(from, to) = block(breakable: false, spacing: 0.52em, lines(from, to))
   let count = it.lines.len()
   if count <= 12 { together(0, count) } else {
-    together(0, 6)
-    lines(6, count - 6)
-    together(count - 6, count)
+    together(0, 5)
+    lines(5, count - 5)
+    together(count - 5, count)
   }
 }
 #let boxes = (
