@@ -39,17 +39,12 @@ def _stay(*_):  # not signal.SIG_IGN, which the processes that are started would
 def side_by_side(work, jobs, workers):
     """Call a function for every job, given as its keyword arguments, and `threads`, each worker's share of the cores.
 
-    Several workers have a process for every job: one that is killed takes no other along. Told to stop (an exception,
-    or the generator closed), they stop first.
+    Every job has a process of its own: one that is killed takes no other along. Told to stop (an exception, or the
+    generator closed), they stop first.
 
     Yields:
         (job, result, seconds) in the order of the jobs; the result is None if the process was killed.
     """
-    if workers == 1:
-        for job in jobs:
-            start = time.perf_counter()
-            yield job, work(**job), time.perf_counter() - start
-        return
     share = {"threads": max(1, (os.cpu_count() or 1) // workers)}
     with ThreadPoolExecutor(workers, initializer=_change_mask, initargs=("SIG_BLOCK",)) as pool:
         futures = [pool.submit(_in_own_process, work, job | share) for job in jobs]

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -146,31 +147,46 @@ def _alone(folder):
         yield
 
 
-def run(path, profile="cpu", values=None, form="pdf", authors=(), date=None, threads=None, tries=False):
-    """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html).
+def run(path, form="pdf", **how):
+    """Execute one notebook into `exports/<name>/` and export it to `exports/<name>.pdf` (or .html); returns Outcome.
+
+    `how` are the arguments of `execute`. A failed run leaves the partly executed copy and no report, not even that of
+    an earlier run in the same format, which would be taken for this one's.
+    """
+    return _with_report(execute(path, form, **how), path, form)
+
+
+def execute(path, form="pdf", profile="cpu", values=None, authors=(), date=None, threads=None, tries=False):
+    """The first half of `run`: execute a notebook, remove its report; returns Outcome.
 
     With `tries` the changes that the notebook asks its reader to try are made after its own cells, in the same kernel.
-
-    Returns:
-        Outcome. A failed run leaves the partly executed copy and no report, not even that of an earlier run in the same
-        format, which would be taken for this one's.
     """
     start = time.perf_counter()
-    copy, report = executed_copy(path), produced(path, form)
+    copy = executed_copy(path)
     used = copy.with_name(USED)
     try:
         with _alone(copy.parent):
-            for old in (copy, used, report):
+            for old in (copy, used, produced(path, form)):
                 old.unlink(missing_ok=True)
             nb = _executed(path, copy, profile, values, threads, tries)
             nb.metadata["workbook"] = _about(path, nb, profile, time.perf_counter() - start, list(authors), date)
             nbformat.write(nb, copy)
-            if form != "none":
-                export(copy, report, path.parent)
             names = used.read_text("utf-8").splitlines() if used.exists() else []
             return Outcome(time.perf_counter() - start, "", nb, tuple(names))
     except Exception as error:  # whatever happened, it is told in one line and the other notebooks go on
         return Outcome(time.perf_counter() - start, _failure(error, copy))
+
+
+def _with_report(outcome, path, form):
+    """The second half of `run`: the report of an executed notebook; returns Outcome."""
+    if outcome.problem or form == "none":
+        return outcome
+    start, problem = time.perf_counter(), ""
+    try:
+        export(outcome.nb, produced(path, form), path.parent)
+    except Exception as error:
+        problem = _failure(error, executed_copy(path))
+    return outcome._replace(seconds=outcome.seconds + time.perf_counter() - start, problem=problem)
 
 
 def _engine():
@@ -242,16 +258,37 @@ def run_all(jobs, workers):
     Raises:
         UsageError: a notebook cannot be read; nothing has run then.
     """
-    good, titles = {}, {job["path"]: title(read(job["path"])) for job in jobs}
+    titles = {job["path"]: title(read(job["path"])) for job in jobs}
     print(f"Running {len(jobs)} of the notebooks, {min(workers, len(jobs))} at a time …", flush=True)
-    for job, outcome, seconds in side_by_side(run, jobs, workers):
-        path, form = job["path"], job["form"]
-        copy, outcome = executed_copy(path), outcome or Outcome(seconds, f"its process {KILLED}")
+
+    def told(path, form, outcome):
+        copy = executed_copy(path)
         if outcome.problem:
             where = f"\n    the partly executed copy is {short(copy)}" if copy.exists() else ""
             result = f"FAILED: {outcome.problem}{where}"
         else:
-            good[path] = outcome
             result = f"ok, {short(produced(path, form))}"
         print(f"{path.name[:2]}  {titles[path]}  {outcome.seconds:.0f} s  {result}", flush=True)
-    return good
+        return path, outcome
+
+    if workers == 1:
+        outcomes = _one_by_one(jobs, told)
+    else:
+        outcomes = [
+            told(job["path"], job["form"], outcome or Outcome(seconds, f"its process {KILLED}"))
+            for job, outcome, seconds in side_by_side(run, jobs, workers)
+        ]
+    return {path: outcome for path, outcome in outcomes if not outcome.problem}
+
+
+def _one_by_one(jobs, told):
+    """Execute notebooks one after the other in this process; a thread writes the report of each meanwhile, since all of
+    them take as long as another notebook.
+    """
+
+    def finished(outcome, path, form):
+        return told(path, form, _with_report(outcome, path, form))
+
+    with ThreadPoolExecutor(1) as reports:
+        futures = [reports.submit(finished, execute(**job), job["path"], job["form"]) for job in jobs]
+        return [future.result() for future in futures]
