@@ -118,6 +118,23 @@ def test_a_worker_that_is_killed_takes_no_other_along(folder, capsys):
     assert re.search(r"02  Title of 02_works  .*ok, ", printed)
 
 
+def test_one_job_writes_a_report_while_the_next_notebook_runs(folder, stores, monkeypatch, capsys):
+    (folder / "01_fails.ipynb").unlink()
+    write(folder / "01_first.ipynb", "print(1)")
+    after = stores / "exports" / "02_works" / "02_works.ipynb"
+
+    def slow(nb, target, folder):
+        latest = time.monotonic() + 120
+        while target.stem == "01_first" and not after.exists() and time.monotonic() < latest:
+            time.sleep(0.05)
+        target.write_text(str(after.exists()))
+
+    monkeypatch.setattr("lib.workbook.export.export_html", slow)
+    assert main(["run", "--format", "html"]) == 0
+    assert (stores / "exports" / "01_first.html").read_text() == "True", "its report was waited for"
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["Ru", "01", "02"]
+
+
 # --- two runs at a time -----------------------------------------------------------------------------------------------
 
 MEANWHILE = """import subprocess, sys
