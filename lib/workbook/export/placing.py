@@ -25,13 +25,13 @@ def arrange(main):
     """Choose in the document in the file `main`, of Typst, which of its figures are set in place.
 
     One is, if the rest of the page has room for it, or is so small that it may stay white, and no earlier one waits for
-    the next page. As each choice moves what comes after it, the document is set again until nothing changes. A document
-    that Typst refuses stays as it is.
+    the next page. As each choice moves what comes after it, the document is set again until nothing changes; then those
+    are taken out that a later one overtakes. A document that Typst refuses stays as it is.
 
     Returns:
         the `typst.Compiler` that has set the document; it remembers, so that the PDF takes a tenth of the time.
     """
-    text, chosen = main.read_text("utf-8").removeprefix(PREAMBLE), set()
+    text, chosen, settled = main.read_text("utf-8").removeprefix(PREAMBLE), set(), False
     compiler = typst.Compiler(str(main), root=str(main.parent), font_paths=fonts(), ignore_system_fonts=True)
     for attempt in range(2 * ROUNDS):
         main.write_text(f"{PREAMBLE}#in-place.update({_array(chosen)})\n{text}{REPORT}", "utf-8")
@@ -40,9 +40,11 @@ def arrange(main):
             found = compiler.query("<places>")
         except (typst.TypstError, RuntimeError):
             break
-        fitting = _fitting(json.loads(found)[0]["value"], chosen)
-        if attempt >= ROUNDS:
-            fitting &= chosen
+        places = json.loads(found)[0]["value"]
+        fitting = _fitting(places, chosen)
+        settled = settled or fitting == chosen or attempt >= ROUNDS
+        if settled:
+            fitting = (fitting & chosen) - _overtaken(places, chosen)
         if fitting == chosen:
             break
         chosen = fitting
@@ -72,6 +74,15 @@ def _fitting(places, chosen):
         elif number not in chosen:
             reached = max(reached, stands)
     return fitting
+
+
+def _overtaken(places, chosen):
+    """Those of the chosen figures above which a later one stands, as it has floated to the top of their page."""
+    last = {}
+    for number, *_, stands in places:
+        if number not in chosen:
+            last[stands] = number
+    return {number for number, *_, stands in places if number in chosen and number < last.get(stands, 0)}
 
 
 def _array(numbers):

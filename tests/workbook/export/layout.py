@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import tempfile
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ REPORT = r"""
     end: query(<end>).map(page),
     headings: query(heading).map(it => (page(it), it.location().position().y.pt())),
     anchors: places(<anchor>), floated: places(<floated>), rows: places(<row>),
+    order: query(<floated>).map(it => (it.value, page(it), it.location().position().y.pt())),
   )
 })<report>]
 """
@@ -64,6 +66,7 @@ class Layout(NamedTuple):
     gaps: list  # (page, share of the text's height that is white in one piece), where it is a fault
     low_headings: list  # pages with a heading at the foot
     torn_tables: list  # (page, rows) where a table has fewer than three rows on a page
+    overtaken: list  # figures and tables that stand below one that comes later in the notebook
     farthest: int  # largest number of pages between a figure and the place that it belongs to
     whitest: float  # largest share of white space on a page that is not exempt
 
@@ -72,7 +75,8 @@ class Layout(NamedTuple):
         """What must not be, in words."""
         said = [f"page {page}: {share:.0%} of the page is white" for page, share in self.gaps]
         said += [f"page {page}: a heading at the foot" for page in self.low_headings]
-        return said + [f"page {page}: a table with {rows} rows there" for page, rows in self.torn_tables]
+        said += [f"page {page}: a table with {rows} rows there" for page, rows in self.torn_tables]
+        return said + [f"{label} stands below a later one" for label in self.overtaken]
 
 
 def layout(nb, name="notebook", folder="."):
@@ -99,12 +103,14 @@ def measured(main):
     white = {page: _white(pixels) for page, pixels in enumerate(pages, 1) if page not in exempt}
     floated = dict(report["floated"])
     distances = [(label, floated[label] - page) for label, page in report["anchors"]]
+    standing = [label for label, *_ in sorted(report["order"], key=itemgetter(1, 2))]
     return Layout(
         text,
         len(pages) - text,
         [(page, share) for page, share in white.items() if share > GAP],
         [page for page, y in report["headings"] if y > MARGIN + (1 - FOOT) * TEXT_HEIGHT],
         torn(report["rows"]),
+        overtaken([label for label, _ in report["anchors"]], standing),
         max((pages for _, pages in distances), default=0),
         max(white.values(), default=0.0),
     )
@@ -116,6 +122,12 @@ def _white(pixels):
     rows = (pixels[round(MARGIN * scale) : round((MARGIN + TEXT_HEIGHT) * scale)] < 252).any(axis=1)
     edges = np.flatnonzero(np.concatenate([[True], rows, [True]]))
     return float((np.diff(edges).max() - 1) / len(rows))
+
+
+def overtaken(called, standing):
+    """Of labels in the order in which a notebook has them those that stand below a later one on the pages."""
+    number = {label: n for n, label in enumerate(called)}
+    return [label for n, label in enumerate(standing) if any(number[label] < number[above] for above in standing[:n])]
 
 
 def torn(marks):

@@ -7,7 +7,7 @@ import re
 import nbformat
 import pandas as pd
 import pytest
-from layout import layout, measured, torn
+from layout import layout, measured, overtaken, torn
 from pieces import code, display, figure, flat, markdown, notebook, pages, pdf
 from PIL import Image
 
@@ -93,3 +93,8 @@ def test_a_table_that_fits_on_a_page_is_not_broken():
     marks = notebook(markdown("# T\n\n" + "Words. " * 900), code("", frame(45, table=1, caption="Whole.")))
     text = pages(pdf(*marks.cells))
     assert sum("second" in page for page in text) == 1
+
+
+def test_what_stands_below_a_later_one_is_told():
+    assert overtaken(["Figure 1", "Table 1", "Figure 2"], ["Figure 1", "Figure 2", "Table 1"]) == ["Table 1"]
+    assert overtaken(["Figure 1", "Table 1"], ["Figure 1", "Table 1"]) == []
