@@ -69,9 +69,9 @@ class VanillaLSTM(nn.Module):
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(hidden_size)))
         self.W_ph = nn.Parameter(torch.empty(num_classes, hidden_size))
         self.b_p = nn.Parameter(torch.empty(num_classes))
-        # With b_f = 0 the forget gate starts at σ(0) = 1/2 and halves the memory at every step: after 20 steps a
-        # millionth is left, and as little gradient comes back. σ(1) = 0.73 leaves two thousandths, enough for
-        # training to start.
+        # With b_f = 0 the forget gate starts at σ(0) = 1/2 and halves the memory at every step.
+        # After 20 steps a millionth is left, and as little gradient comes back; with
+        # σ(1) = 0.73 it is two thousandths, enough for training to start.
         initialise(self, forget_bias=forget_bias)
 
     def joined(self) -> tuple[Tensor, Tensor, Tensor]:
