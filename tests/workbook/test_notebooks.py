@@ -38,7 +38,7 @@ def test_profiles_name_notebooks_that_exist(profile):
 
 @each
 def test_runs_from_nothing_with_the_smoke_profile(path, stores):
-    outcome = run(path, "smoke", notebooks.parameters(path, "smoke"), form="pdf", tries=True)
+    outcome = run(path, profile="smoke", values=notebooks.parameters(path, "smoke"), tries=True)
     assert outcome.problem == ""
     report = stores / "exports" / f"{path.stem}.pdf"
     assert report.read_bytes().startswith(b"%PDF") and report.stat().st_size > 20_000
