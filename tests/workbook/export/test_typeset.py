@@ -5,6 +5,7 @@ import re
 from nbformat import v4
 from pieces import code, display, flat, markdown, pages, pdf, source, stream
 
+from lib.training.checkpoints import sweep
 from lib.workbook.export.template import CODE_SIZE, CONTINUATION, LINE_BREAK
 from lib.workbook.export.typeset import fold
 
@@ -143,6 +144,17 @@ def test_code_is_highlighted_and_output_is_told_apart():
     code_ = source(code("%time f(x)", stream('\x1b[31mred\x1b[0m \\ "quoted"\n')))
     assert re.search(r'#verbatim\("input", [\d.]+pt, "python", "%time f\(x\)"', code_)
     assert re.search(r'#verbatim\("output", [\d.]+pt, none, "red \\\\ \\"quoted\\""', code_)
+
+
+def test_what_was_loaded_is_not_printed(stores, capsys):
+    """The run table says it; what was computed now is printed."""
+    for prints in (True, False):
+        sweep("toy/runs", lambda seed: {"accuracy": seed / 2}, [{"seed": 0}, {"seed": 1}])
+        text = capsys.readouterr().out
+        assert "toy/runs: 2 runs" in text
+        assert ("toy/runs: 2 runs" in source(code("x", stream(text)))) == prints
+    beside = source(code("x", stream(text + "a result\n" + "toy/run: loaded (shipped); 3 CPU-seconds, accuracy 1\n")))
+    assert "a result" in beside and "toy" not in beside
 
 
 def test_a_paragraph_stays_with_the_code_that_it_leads_to():
