@@ -5,7 +5,7 @@ import re
 from nbconvert.filters import strip_ansi
 from nbformat import from_dict
 
-from lib.workbook.notebooks import cell_tags
+from lib.workbook.notebooks import STORED, cell_tags
 from lib.workbook.reading import CONTENTS, about, in_sight
 
 from .formulas import displayed
@@ -15,8 +15,6 @@ from .typeset import verbatim
 
 PICTURES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
 FILM = "The film plays in the notebook."
-# Lines of `lib.training.checkpoints` about what was loaded; the run table at a notebook's end says the same and more.
-LOADED = re.compile(r"^\S+: (loaded \(\w+\)|\d+ runs \([^)]*(shipped|local)\)); .*CPU-.*\n?", re.M)
 LONG = 8  # lines; longer code may go on the next page while what it displays stays with its end
 
 
@@ -70,12 +68,12 @@ def _with_their_code(done):
 
 
 def results(cell):
-    """The outputs of a cell without the captions, which stand at their figures and tables, and what was loaded."""
+    """The outputs of a cell without captions, which stand at their figures, and without what the run table tells."""
     noted = [about(output) for output in cell.outputs]
     numbered = {(kind, a[kind]) for a in noted for kind in ("figure", "table") if kind in a}
     pairs = zip(cell.outputs, noted, strict=True)
     found = [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
-    told = [{**output, "text": LOADED.sub("", output.text)} if "text" in output else output for output in found]
+    told = [{**output, "text": STORED.sub("", output.text)} if "text" in output else output for output in found]
     return [from_dict(output) for output in told if output.get("text", "all") != ""]
 
 
