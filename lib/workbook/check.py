@@ -8,7 +8,7 @@ import nbformat
 from lib.storage.paths import ROOT
 from lib.workbook import glossary, reading
 from lib.workbook.contents import contents
-from lib.workbook.notebooks import PAPERMILL_TAGS, UsageError, cell_tags, read
+from lib.workbook.notebooks import PAPERMILL_TAGS, STORED, UsageError, cell_tags, read
 from lib.workbook.tries import TRY, with_tries
 
 MAX_NOTEBOOK_BYTES = 1_500_000
@@ -19,10 +19,8 @@ TAGS = {
     "markdown": {reading.CONTENTS, "deeper", "answer", "solution", TRY},
     "raw": set(),
 }
-
-
-# What a training or a sweep says of its place in the store, in `lib.training.checkpoints`; the run table has the same.
-STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
+READING = re.compile(r"^\*\*Reading ([^*]*)\.\*\*", re.M)  # how a paragraph begins that reads figures and tables
+NUMBERED = re.compile(r"(Figure|Table)s? (\d+)(?: (to|and) (\d+))?")
 
 
 def clean(nb, dropped=PAPERMILL_TAGS, told=False):
@@ -116,11 +114,26 @@ def _unreadable(nb):
             found.append(f"{where} is tagged `answer`, but its metadata name no `item`")
         if reading.CONTENTS in tags and cell.source != contents(nb):
             found.append(f"{where} is not the table of contents of today: run `make ship`")
+    found += _read_too_early(nb)
     found += [f"there is no {anchor!r} in the glossary" for anchor in {*glossary.links(nb)} - {*glossary.entries()}]
     try:
         with_tries(nb)
     except UsageError as error:
         found.append(str(error))
+    return found
+
+
+def _read_too_early(nb):
+    """Figures and tables that a paragraph "Reading Figures 2 to 4." names before they stand there, one line each."""
+    found, shown = [], set()
+    for number, cell in enumerate(nb.cells, 1):
+        for noted in map(reading.about, cell.get("outputs", [])):
+            shown |= {(kind, noted[kind.lower()]) for kind in ("Figure", "Table") if kind.lower() in noted}
+        for named in READING.findall(cell.source) if cell.cell_type == "markdown" else []:
+            for kind, first, until, last in NUMBERED.findall(named):
+                numbers = range(int(first), int(last) + 1) if until == "to" else {int(first), int(last or first)}
+                missing = [f"{kind} {n}" for n in numbers if (kind, n) not in shown]
+                found += [f"cell {number} reads {name}, which does not stand above it" for name in missing]
     return found
 
 

@@ -16,6 +16,8 @@ FOLDER = ROOT / "notebooks"
 PROFILES = ("cpu", "smoke", "gpu", "gpu-short")  # "cpu" is what stands in the notebooks themselves
 RETRAIN = {"1": True, "all": "all"}
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # of the cells that papermill adds to a copy
+# What a training or a sweep says of its place in the store, in `lib.training.checkpoints`; the run table has the same.
+STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
 
 
 class UsageError(Exception):

@@ -44,6 +44,13 @@ def film(kilobytes):
     return new_output("display_data", {"text/html": f'<img alt="" src="data:image/webp;base64,{coded}">'})
 
 
+def numbered(kind, number):
+    """An output as of `figures.show` (kind "figure") or `figures.show_table`."""
+    return new_output(
+        "display_data", {"text/plain": "shown"}, metadata={"workbook": {kind: number, "caption": "Shown."}}
+    )
+
+
 def problems(nb, path):
     nbformat.write(nb, path)
     return check.problems(path) + check.unfinished(nb)
@@ -52,6 +59,15 @@ def problems(nb, path):
 def test_a_clean_notebook_has_no_problems(tmp_path):
     png = new_output("display_data", {"image/png": "/tmp/abc/home/x" * 10, "text/plain": "checkpoints/local and 3:4"})
     assert problems(executed(new_output("stream", text="1 / 2 of /usr\n"), png), tmp_path / "nb.ipynb") == []
+
+
+def test_a_figure_stands_above_the_paragraph_that_reads_it(tmp_path):
+    cells = [new_code_cell("x", execution_count=3, outputs=[numbered("figure", 1), numbered("figure", 3)])]
+    cells += [tagged("markdown", f"**Reading {what}.** {30 * 'As said. '}") for what in ("Figures 1 and 3", "the map")]
+    cells += [tagged("markdown", "**Reading Figures 1 to 3 and Table 1.** Other words.\n\nFigure 9 is not read here.")]
+    cells += [new_code_cell("x", execution_count=4, outputs=[numbered("table", 1)])]
+    found = problems(with_cells(*cells), tmp_path / "nb.ipynb")
+    assert found == [f"cell 7 reads {name}, which does not stand above it" for name in ("Figure 2", "Table 1")]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import re
 
 from nbconvert.filters import strip_ansi
+from nbformat import from_dict
 
-from lib.workbook.notebooks import cell_tags
+from lib.workbook.notebooks import STORED, cell_tags
 from lib.workbook.reading import CONTENTS, about, in_sight
 
 from .formulas import displayed
@@ -67,11 +68,13 @@ def _with_their_code(done):
 
 
 def results(cell):
-    """The outputs of a cell without the captions, which stand at their figures and tables."""
+    """The outputs of a cell without captions, which stand at their figures, and without what the run table tells."""
     noted = [about(output) for output in cell.outputs]
     numbered = {(kind, a[kind]) for a in noted for kind in ("figure", "table") if kind in a}
     pairs = zip(cell.outputs, noted, strict=True)
-    return [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
+    found = [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
+    told = [{**output, "text": STORED.sub("", output.text)} if "text" in output else output for output in found]
+    return [from_dict(output) for output in told if output.get("text", "all") != ""]
 
 
 def _answer(wanted):

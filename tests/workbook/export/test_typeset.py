@@ -5,6 +5,7 @@ import re
 from nbformat import v4
 from pieces import code, display, flat, markdown, pages, pdf, source, stream
 
+from lib.training.checkpoints import sweep
 from lib.workbook.export.template import CODE_SIZE, CONTINUATION, LINE_BREAK
 from lib.workbook.export.typeset import fold
 
@@ -143,6 +144,14 @@ def test_code_is_highlighted_and_output_is_told_apart():
     code_ = source(code("%time f(x)", stream('\x1b[31mred\x1b[0m \\ "quoted"\n')))
     assert re.search(r'#verbatim\("input", [\d.]+pt, "python", "%time f\(x\)"', code_)
     assert re.search(r'#verbatim\("output", [\d.]+pt, none, "red \\\\ \\"quoted\\""', code_)
+
+
+def test_what_the_run_table_tells_is_not_printed(stores, capsys):
+    sweep("01_toy/runs", lambda seed: {"accuracy": seed / 2}, [{"seed": 0}, {"seed": 1}])
+    text = capsys.readouterr().out
+    assert "01_toy/runs: 2 runs (2 computed)" in text
+    text = source(code("x", stream(text + "a result\n01_toy/run: loaded (shipped); 3 CPU-seconds, accuracy 1\n")))
+    assert "a result" in text and "accuracy 1" not in text and "computed" not in text
 
 
 def test_a_paragraph_stays_with_the_code_that_it_leads_to():
