@@ -21,6 +21,10 @@ TAGS = {
 }
 
 
+# What a training or a sweep says of its place in the store, in `lib.training.checkpoints`; the run table has the same.
+STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
+
+
 def clean(nb, dropped=PAPERMILL_TAGS, told=False):
     """The notebook as it is committed: outputs kept, widgets as pictures, no times, no traces of papermill or store.
 
@@ -37,7 +41,7 @@ def clean(nb, dropped=PAPERMILL_TAGS, told=False):
         if cell.cell_type == "code":
             for output in cell.outputs:
                 if output.get("name") == "stdout" and not told:
-                    output.text = reading.STORED.sub("", output.text)
+                    output.text = STORED.sub("", output.text)
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr" and one.get("text") != ""]
     nb.metadata = nbformat.from_dict(
         {

@@ -12,8 +12,6 @@ from lib.workbook.notebooks import cell_tags
 FOLDED = {"figure-code", "predict"}  # tags of code cells whose source is out of sight
 CONTENTS = "contents"  # tag of the generated table of contents
 MINUS = r"(?<![\w.])-(?=\.?\d)"  # a hyphen before a number, where print has a longer sign
-# What a training or a sweep says of its place in the store, in `lib.training.checkpoints`; the run table has the same.
-STORED = re.compile(r"^\d\d_\w+/[\w.-]+: .*\d CPU-(seconds|minutes)\b.*\n?", re.M)
 WORDS, LINES, FIGURES = 220, 15, 1  # read in a minute
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.+?)(?:\s+#+)?\s*$")

@@ -5,7 +5,7 @@ import re
 from nbconvert.filters import strip_ansi
 
 from lib.workbook.notebooks import cell_tags
-from lib.workbook.reading import CONTENTS, STORED, about, in_sight
+from lib.workbook.reading import CONTENTS, about, in_sight
 
 from .formulas import displayed
 from .pandoc import quote, raw
@@ -67,17 +67,11 @@ def _with_their_code(done):
 
 
 def results(cell):
-    """The outputs of a cell without the captions, which stand at their figures and tables, and without what code out of
-    sight says of its place in the store, which the run table has, too."""
-    outputs = cell.outputs if in_sight(cell) else [output for output in cell.outputs if not _only_of_the_store(output)]
-    noted = [about(output) for output in outputs]
+    """The outputs of a cell without the captions, which stand at their figures and tables."""
+    noted = [about(output) for output in cell.outputs]
     numbered = {(kind, a[kind]) for a in noted for kind in ("figure", "table") if kind in a}
-    pairs = zip(outputs, noted, strict=True)
+    pairs = zip(cell.outputs, noted, strict=True)
     return [output for output, a in pairs if (a.get("kind", "figure"), a.get("caption_of")) not in numbered]
-
-
-def _only_of_the_store(output):
-    return output.output_type == "stream" and output.name == "stdout" and not STORED.sub("", output.text).strip()
 
 
 def _answer(wanted):

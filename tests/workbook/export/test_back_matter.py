@@ -74,15 +74,6 @@ def test_answers_are_labelled_once():
     assert "answer" not in source(code("guess()", tags=["predict"]))
 
 
-def test_code_out_of_sight_does_not_say_where_its_results_are_stored():
-    loaded = stream("07_a/b: loaded (shipped); 47 CPU-seconds, mig 0.4\n07_a/c: 9 runs (9 shipped); 0.1 CPU-minutes\n")
-    hidden = source(code("load()", loaded, *figure(4), tags=["predict"])).split("#appendix\n")[0]
-    assert "CPU-" not in hidden and "], answer: true)" in hidden and "#answer-label" not in hidden
-    assert "CPU-minutes" in source(code("load()", loaded)), "in sight it stays"
-    mixed = stream("07_a/c: 9 runs (9 shipped); 0.1 CPU-minutes\nNOTE: read this\n")
-    assert "NOTE: read this" in source(code("load()", mixed, tags=["figure-code"]))
-
-
 @pytest.fixture
 def entries(monkeypatch):
     found = {
