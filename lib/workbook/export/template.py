@@ -95,7 +95,9 @@ PREAMBLE = r"""
   warning: (stroke: (left: 2pt + rgb("#d9a441"))),
   error: (stroke: (left: 2pt + rgb("#b3261e")), fill: rgb("#fdf3f2")),
 )
+// What code has printed stays on one page if it is short, such as a line and the one below it.
 #let verbatim(kind, size, lang, code, sticky: false) = block(
+  breakable: kind != "output" or code.split("\n").len() > 8,
   width: 100%, inset: (x: 8pt, y: if kind in ("output", "warning") { 3pt } else { 6pt }),
   above: if kind == "output" { 0.8em } else { 1.1em }, below: 1.1em, sticky: sticky, ..boxes.at(kind),
   text(size: size, fill: if kind == "output" { luma(40) } else { black }, raw(code, block: true, lang: lang)))
