@@ -22,14 +22,14 @@ else
 endif
 
 # What is typed reaches Python through the environment, so that neither make nor the shell reads code into it.
-# `make -j2 report` runs two notebooks side by side; the number of jobs is read from make's own flags.
+# `make -j1 report` runs one notebook at a time; the number of jobs is read from make's own flags, 0 leaves it open.
 unexport PROFILE FORMAT ONLY RETRAIN REPOSITORY
 export CHOSEN_PROFILE := $(value PROFILE)
 export CHOSEN_FORMAT := $(value FORMAT)
 export CHOSEN_ONLY := $(value ONLY)
 export CHOSEN_RETRAIN := $(value RETRAIN)
 export CHOSEN_REPOSITORY := $(value REPOSITORY)
-export CHOSEN_JOBS = $(firstword $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))) 1)
+export CHOSEN_JOBS = $(firstword $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))) 0)
 WHICH = $${CHOSEN_ONLY:+--only "$$CHOSEN_ONLY"}
 HOW = --profile "$$CHOSEN_PROFILE" --format "$$CHOSEN_FORMAT" $(WHICH) $${CHOSEN_RETRAIN:+--retrain "$$CHOSEN_RETRAIN"}
 JOBS = --jobs "$$CHOSEN_JOBS"
@@ -60,7 +60,7 @@ lab: setup  ## open JupyterLab
 update:  ## take the newest version; notebooks that you have changed too are kept in notebooks/mine/
 	@$(firstword $(wildcard $(PY)) $(PYTHON)) -m lib.workbook.update
 
-report: setup  ## run the notebooks headless and export them into exports/ (make -j2: two at a time)
+report: setup  ## run the notebooks headless and export them into exports/ (make -j1: one at a time)
 	@$(PY) -m lib.workbook run $(HOW) $(JOBS)
 
 site: setup $(SITE)  ## build a web book in exports/site (REPOSITORY=https://github.com/OWNER/NAME: buttons for Colab and Binder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.workbook import check, notebooks, run, ship
 from lib.workbook.notebooks import PROFILES, UsageError
+from lib.workbook.processes import workers
 
 # What brings torch or typesetting along is imported by the one command that needs it: the others answer at once.
 
@@ -64,7 +65,7 @@ def _run(args):
         }
         for path in paths
     ]
-    done = run.run_all(jobs, max(1, args.jobs))
+    done = run.run_all(jobs, workers(args.jobs))
     if args.format == "pdf" and args.only is None:
         from lib.workbook import binding
 
@@ -86,7 +87,7 @@ def _train(args):
 
 def _ship(args):
     paths = notebooks.paths(args.only)
-    return int(len(ship.ship(paths, max(1, args.jobs))) < len(paths))
+    return int(len(ship.ship(paths, workers(args.jobs))) < len(paths))
 
 
 def _restamp(args):
@@ -101,7 +102,7 @@ def _submission(args):
     from lib.workbook.submission.submit import submit
 
     people = (args.name, args.matriculation, args.email)
-    return int(not submit(args.sheet, *people, args.pdf_name, args.profile, args.date, max(1, args.jobs)))
+    return int(not submit(args.sheet, *people, args.pdf_name, args.profile, args.date, workers(args.jobs)))
 
 
 def _export(args):
@@ -169,7 +170,7 @@ SHARED = {  # options that several commands have
     "--parameter": {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "set a parameter by hand"},
     "--profile": {"default": "cpu", "help": f"one of {', '.join(PROFILES)} (default: cpu)"},
     "--date": {"help": "date for the title page, as text"},
-    "--jobs": {"type": int, "default": 1, "help": "notebooks side by side (default: 1)"},
+    "--jobs": {"type": int, "default": 0, "help": "notebooks side by side (default: 2 on 2 cores with 12 GB, else 1)"},
 }
 SHORT = {"--parameter": ["-p"]}
 

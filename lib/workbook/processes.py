@@ -11,6 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children, get_context
 
+MEMORY_FOR_TWO = 12e9  # bytes; the two largest notebooks take half of it
+
 
 def print_anything():
     """From now on what is printed has a question mark for every character that the terminal's encoding lacks, where
@@ -34,6 +36,17 @@ def _stop(*_):
 
 def _stay(*_):  # not signal.SIG_IGN, which the processes that are started would inherit
     pass
+
+
+def workers(asked):
+    """How many notebooks run side by side: as many as are asked for, or, asked for 0, two where there are two cores and
+    the memory for any two of them, else one.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows does not tell
+        memory = 0
+    return max(1, asked) if asked else 1 + (memory >= MEMORY_FOR_TWO and (os.cpu_count() or 1) >= 2)
 
 
 def side_by_side(work, jobs, workers):

@@ -258,8 +258,8 @@ def run_all(jobs, workers):
     Raises:
         UsageError: a notebook cannot be read; nothing has run then.
     """
-    titles = {job["path"]: title(read(job["path"])) for job in jobs}
-    print(f"Running {len(jobs)} of the notebooks, {min(workers, len(jobs))} at a time …", flush=True)
+    titles, workers = {job["path"]: title(read(job["path"])) for job in jobs}, min(workers, len(jobs))
+    print(f"Running {len(jobs)} of the notebooks, {workers} at a time …", flush=True)
 
     def told(path, form, outcome):
         copy = executed_copy(path)
@@ -271,7 +271,7 @@ def run_all(jobs, workers):
         print(f"{path.name[:2]}  {titles[path]}  {outcome.seconds:.0f} s  {result}", flush=True)
         return path, outcome
 
-    if workers == 1:
+    if workers <= 1:
         outcomes = _one_by_one(jobs, told)
     else:
         outcomes = [

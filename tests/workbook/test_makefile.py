@@ -51,7 +51,7 @@ def test_report_passes_every_choice():
     found = command("report", "ONLY=01", "RETRAIN=1", "PROFILE=smoke", "FORMAT=html")
     assert found[:2] == ["lib.workbook", "run"]
     options = dict(zip(found[2::2], found[3::2], strict=True))
-    assert options == {"--profile": "smoke", "--format": "html", "--jobs": "1", "--only": "01", "--retrain": "1"}
+    assert options == {"--profile": "smoke", "--format": "html", "--jobs": "0", "--only": "01", "--retrain": "1"}
 
 
 def test_the_site_is_told_the_repository_only_where_one_is_named():
@@ -63,10 +63,10 @@ def test_the_site_is_told_the_repository_only_where_one_is_named():
 
 def test_report_by_default():
     found = command("report")
-    assert dict(zip(found[2::2], found[3::2], strict=True)) == {"--profile": "cpu", "--format": "pdf", "--jobs": "1"}
+    assert dict(zip(found[2::2], found[3::2], strict=True)) == {"--profile": "cpu", "--format": "pdf", "--jobs": "0"}
 
 
-@pytest.mark.parametrize(("flags", "jobs"), [(["-j2"], "2"), (["-j", "3"], "3"), ([], "1")])
+@pytest.mark.parametrize(("flags", "jobs"), [(["-j2"], "2"), (["-j", "3"], "3"), (["-j1"], "1"), ([], "0")])
 @pytest.mark.parametrize("target", ["report", "ship"])
 def test_jobs_run_notebooks_side_by_side(target, flags, jobs):
     found = command(*flags, target)
@@ -74,7 +74,7 @@ def test_jobs_run_notebooks_side_by_side(target, flags, jobs):
 
 
 def test_ship_and_test():
-    assert command("ship", "ONLY=02") == ["lib.workbook", "ship", "--jobs", "1", "--only", "02"]
+    assert command("ship", "ONLY=02") == ["lib.workbook", "ship", "--jobs", "0", "--only", "02"]
     assert command("test") == ["pytest", "-n", "2", "--dist", "loadfile"], "two processes share the tests"
     assert command("test", "ONLY=02")[5:] == ["--only", "02"]
     assert command("test-system") == ["pytest", "-n", "2", "--dist", "loadfile", "-m", "system", "tests"]
@@ -149,7 +149,7 @@ def test_submission_passes_what_is_given():
     given = {"SHEET": "A", "NAME": "Ada Lovelace; Alan Turing", "MATRICULATION": "1; 2", "EMAIL": "a@x; b@y"}
     found = handed_in(*(f"{name}={value}" for name, value in given.items()), "PDF_NAME=a b.pdf", "PROFILE=smoke")
     options = {"--" + name.lower(): value for name, value in given.items()}
-    assert found == options | {"--pdf-name": "a b.pdf", "--profile": "smoke", "--jobs": "1"}
+    assert found == options | {"--pdf-name": "a b.pdf", "--profile": "smoke", "--jobs": "0"}
 
 
 def test_submission_takes_nothing_that_the_terminal_happens_to_have():
@@ -163,7 +163,7 @@ def test_submission_takes_nothing_that_the_terminal_happens_to_have():
 def test_what_is_typed_is_never_run(code, tmp_path):
     value = "Ada" + code.format(tmp_path / "run") + " $HOME $$ ${X} \\ % é"
     found = handed_in(f"NAME={value}", f"SHEET={value}", f"PROFILE={value}")
-    assert found["--name"] == found["--sheet"] == found["--profile"] == value and found["--jobs"] == "1"
+    assert found["--name"] == found["--sheet"] == found["--profile"] == value and found["--jobs"] == "0"
     for target in ("report", "ship", "cluster"):
         given = [f"{name}={value}" for name in ("PROFILE", "FORMAT", "ONLY", "RETRAIN")]
         found = command(target, *given)

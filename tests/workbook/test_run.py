@@ -130,7 +130,7 @@ def test_one_job_writes_a_report_while_the_next_notebook_runs(folder, stores, mo
         target.write_text(str(after.exists()))
 
     monkeypatch.setattr("lib.workbook.export.export_html", slow)
-    assert main(["run", "--format", "html"]) == 0
+    assert main(["run", "--format", "html", "--jobs", "1"]) == 0
     assert (stores / "exports" / "01_first.html").read_text() == "True", "its report was waited for"
     assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["Ru", "01", "02"]
 
