@@ -27,7 +27,9 @@ def film(frames, caption, fps=10, columns=6, width=480, scale=1, smooth=False, l
     """Display a film with a numbered caption: an animated WebP in the browser, a strip of its frames in print.
 
     An `<img>` plays at first sight and in an untrusted notebook, from which JupyterLab strips videos. The film begins
-    again and again, after a second at its last frame; it is coded as well as `kilobytes` allow.
+    again and again, after a second at its last frame; it is coded as well as `kilobytes` allow. One that is larger even
+    at the lowest quality, such as that of a network that has learnt nothing, stops no notebook: it is displayed, and
+    `python -m lib.workbook check` refuses what is too large to be committed.
 
     Args:
         frames: list of matplotlib figures (they are closed), or uint8 array (N, H, W, 3).
@@ -38,11 +40,10 @@ def film(frames, caption, fps=10, columns=6, width=480, scale=1, smooth=False, l
         smooth: fields and photographs: enlarged by interpolation instead of by squares, always coded with loss.
         labels: texts for all frames, such as "t = 1.2 s", written above those in the strip; default: "frame 1" to
             "frame N".
-        kilobytes: the most that the coded film may have.
+        kilobytes: the most that the coded film is to have.
 
     Raises:
-        ValueError: no frames, frames of another kind or another number of labels; or the film exceeds `kilobytes` at
-            the lowest quality (then use fewer frames, a smaller scale or, for figures, less width).
+        ValueError: no frames, frames of another kind or another number of labels.
     """
     if len(frames) == 0:
         raise ValueError("a film needs at least one frame")
@@ -84,7 +85,7 @@ def _scaled(image, width, smooth):
 
 
 def _coded(images, fps, kilobytes, smooth):
-    """The frames as an animated WebP of the best quality with at most so many kilobytes."""
+    """The frames as an animated WebP of the best quality with at most so many kilobytes, else of the lowest one."""
     pace = [round(1000 / fps)] * (len(images) - 1) + [LAST_FRAME]
     # Flat colours, as of plots and drawn games, are smaller without loss; between smooth frames nothing repeats itself.
     ways = [] if smooth else [{"lossless": True, "minimize_size": True}]
@@ -92,12 +93,8 @@ def _coded(images, fps, kilobytes, smooth):
         coded = io.BytesIO()
         images[0].save(coded, "webp", save_all=True, append_images=images[1:], duration=pace, loop=0, method=4, **way)
         if len(coded.getvalue()) <= 1000 * kilobytes:
-            return coded.getvalue()
-    raise ValueError(
-        f"the film has {len(coded.getvalue()) / 1e3:.0f} KB at the lowest quality, more than {kilobytes}: use fewer "
-        f"than {len(images)} frames, or smaller ones than {images[0].width} × {images[0].height} dots (`scale`, or the "
-        "`width` of a film of figures)"
-    )
+            break
+    return coded.getvalue()
 
 
 def _strip(stills, labels, widest, smooth):
