@@ -1,6 +1,7 @@
 """Make what was trained the results that ship, and keep the outputs of the notebooks that show them."""
 
 import os
+from copy import deepcopy
 from pathlib import PurePosixPath
 
 import nbformat
@@ -17,7 +18,8 @@ def ship(paths, workers):
     """Run the notebooks as they stand, keep the results they ask for in `checkpoints/` and write their outputs back.
 
     Results in `checkpoints/<name>/` that a notebook no longer asks for are removed. A notebook that was changed while
-    it ran is left alone. Returns the paths that went well.
+    it ran is left alone. Warnings are printed here, since the outputs are written without them. Returns the paths that
+    went well.
 
     Raises:
         UsageError: a notebook cannot be read or written.
@@ -27,6 +29,8 @@ def ship(paths, workers):
     shipped = []
     good = run_all([{"path": path, "form": "none"} for path in paths], workers)
     for path, outcome in good.items():
+        for number, warning in _warnings(outcome.nb):
+            print(f"{path.name}: cell {number} warns: {warning}", flush=True)
         nb = clean(outcome.nb)
         refresh(nb)
         if path.read_bytes() != before[path]:
@@ -42,6 +46,16 @@ def ship(paths, workers):
                 file.unlink()
         shipped.append(path)
     return shipped
+
+
+def _warnings(nb):
+    """What cells wrote to standard error, progress bars aside: pairs (number of the cell, its first line)."""
+    from lib.workbook.export.static_outputs import tidy_streams  # slow to import
+
+    for number, cell in enumerate(nb.cells):
+        for output in tidy_streams(deepcopy(cell.get("outputs", []))):
+            if output.get("name") == "stderr":
+                yield number, output.text.strip().partition("\n")[0]
 
 
 def _shipped(name):

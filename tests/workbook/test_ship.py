@@ -1,6 +1,7 @@
 """Shipping: results that are asked for are kept, others go, and the notebooks get their outputs."""
 
 import os
+import re
 import time
 
 import nbformat
@@ -73,3 +74,16 @@ def test_shipping_a_notebook_that_fails_changes_nothing(folder, stores):
     os.utime(kept, (1, 1))
     assert main(["ship", "--only", "01"]) == 1
     assert path.read_bytes() == before and kept.exists()
+
+
+WARNS = """import sys, warnings
+print(" 50%|#####     | 1/2", file=sys.stderr)
+warnings.warn("mean of nothing")"""
+
+
+def test_a_warning_is_printed_since_it_is_not_kept_in_the_outputs(folder, stores, capsys):
+    path = write(folder / "03_ships.ipynb", WARNS)
+    assert main(["ship", "--only", "03"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^03_ships.ipynb: cell 2 warns: .*UserWarning: mean of nothing$", printed, re.M)
+    assert "50%" not in printed and check.problems(path) == []
