@@ -129,7 +129,11 @@ def _outcomes(results, names, most):
 
 
 def run_table(
-    caption="Every training behind this notebook, failures included.", result="accuracy", told=None, most=None
+    caption="Every training behind this notebook, failures included.",
+    result="accuracy",
+    told=None,
+    most=None,
+    usual=None,
 ):
     """Display the run table: one line per setting, repetitions with other seeds side by side.
 
@@ -141,16 +145,18 @@ def run_table(
             name if it is not the first of them. Where a run has none, all its numbers are shown.
         told: dict from the name of a run to a function of its result, which returns the numbers to show instead.
         most: of more repetitions than these the median, the lowest and the highest number are shown.
+        usual: dict of settings that are not told where the line above does not have them; the caption should name them.
     """
     names = [result] if isinstance(result, str) else list(result)
-    lines, above, told = [], {}, told or {}
+    lines, above, told, usual = [], {}, told or {}, usual or {}
     for record in checkpoints.RECORDS:
         groups = {}
         for row in record["rows"]:
             shared = {key: value for key, value in row["settings"].items() if key != "seed"}
             groups.setdefault(str(shared), (shared, []))[1].append(row)
         for number, (shared, rows) in enumerate(groups.values()):
-            changed = {key: value for key, value in shared.items() if key not in above or above[key] != value}
+            before = usual | above
+            changed = {key: value for key, value in shared.items() if key not in before or before[key] != value}
             above = shared
             name = record["name"].split("/")[1]
             results = [told[name](row["result"]) if name in told else row["result"] for row in rows]

@@ -155,6 +155,14 @@ def test_settings_of_another_run_are_not_repeated(displayed):
     assert table(displayed)[0][1] == "draws 3, model (2 settings)"
 
 
+def test_usual_settings_are_told_only_where_they_differ(displayed):
+    record("toy/run", [row({"rate": r, "steps": 5}, accuracy=1) for r in (0.1, 0.2, 0.1)])
+    lines = table(displayed, usual={"rate": 0.1, "steps": 5})
+    assert [line[1] for line in lines] == ["", "rate 0.2"]
+    record("toy/other", [row({"rate": 0.2}, accuracy=1), row({"rate": 0.1}, accuracy=1)])
+    assert [line[1] for line in table(displayed, usual={"rate": 0.1, "steps": 5})][2:] == ["", "rate 0.1"]
+
+
 def test_a_table_of_nothing(displayed):
     reporting.run_table()
     record("toy/empty", [])
