@@ -194,11 +194,6 @@ def uniform_bits(alphabet_size: int) -> float:
     return math.log2(alphabet_size)
 
 
-def unigram_bits(train: Tensor, test: Tensor, alphabet_size: int) -> float:
-    """Bits per character on `test` if characters come independently, as frequent as in `train`."""
-    return NGram(train, alphabet_size, order=1).bits(test)
-
-
 def xz_bits(train: str, test: str) -> float:
     """What a general compressor needs for `test` once it knows `train`: 8 (C(train + test) - C(train)) / |test|.
 

@@ -69,24 +69,6 @@ def height_over_time(truth, forecasts, warm_up, title, row=16, column=16, first=
     return fig
 
 
-def error_maps(truth, forecast, warm_up, deviation, horizons=(1, 10, 50, 100), magnify=1):
-    """Truth, forecast and their magnified difference at several horizons: one column each."""
-    fig, axes = plt.subplots(3, len(horizons), figsize=(1.65 * len(horizons), 5.2))
-    for column, horizon in zip(axes.T, horizons, strict=True):
-        t = min(warm_up + horizon, len(truth) - 1)
-        now, predicted = truth[t], forecast[t - len(truth)]
-        for ax, picture in zip(column, (now, predicted, magnify * (predicted - now)), strict=True):
-            image = ax.imshow(picture, cmap="RdBu_r", vmin=-LIMIT * deviation, vmax=LIMIT * deviation)
-            ax.set(xticks=[], yticks=[])
-            ax.grid(False)
-        column[0].set_title(f"horizon {t - warm_up}\nframe {t}")
-    error = "error" if magnify == 1 else f"error × {magnify}"
-    for ax, name in zip(axes[:, 0], ("truth", "forecast", error), strict=True):
-        ax.set_ylabel(name)
-    fig.colorbar(image, ax=axes, label="height $u$", shrink=0.6)
-    return fig
-
-
 def error_over_horizon(lines, lowest=1e-4):
     """VRMSE by horizon in closed loop, one panel for each speed, one line for each result.
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from lib.baselines.ngrams import KneserNey, NGram, distinct_ngrams, longest_copy, uniform_bits, unigram_bits, xz_bits
+from lib.baselines.ngrams import KneserNey, NGram, distinct_ngrams, longest_copy, uniform_bits, xz_bits
 
 A = 4
 
@@ -154,13 +154,14 @@ def test_neither_alphabet_nor_order_has_a_limit(order):
     assert (few[order:] >= many[order:]).all() and few[-1] == pytest.approx(many[-1].item(), rel=0.02)
 
 
-def test_uniform_and_unigram():
+def test_single_characters_are_counted_alone():
     assert uniform_bits(64) == 6
     train, test = text(3000), text(3000, seed=1)
     counts = train.bincount(minlength=A).double()
     smoothed = (counts + A * 1 / A) / (len(train) + A)
-    assert unigram_bits(train, test, A) == pytest.approx(-smoothed[test].log2().mean().item())
-    assert abs(unigram_bits(train, test, A) - uniform_bits(A)) < 0.05, "here all are about as frequent"
+    alone = NGram(train, A, order=1).bits(test)
+    assert alone == pytest.approx(-smoothed[test].log2().mean().item())
+    assert abs(alone - uniform_bits(A)) < 0.05, "here all are about as frequent"
 
 
 def test_wrong_input_is_named():

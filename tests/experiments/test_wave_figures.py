@@ -44,19 +44,6 @@ def test_heights_and_errors_at_a_place():
     assert np.allclose(error.lines[0].get_ydata(), 0.5) and list(error.lines[0].get_xdata()) == list(range(3, 20))
 
 
-def test_error_maps_have_a_column_for_each_horizon():
-    fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4, 100))
-    titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
-    assert titles == ["horizon 1\nframe 11", "horizon 4\nframe 14", "horizon 9\nframe 19"], (
-        "beyond the end the last frame is shown"
-    )
-    pictures = [ax.images[0].get_array() for ax in fig.axes if ax.images]
-    assert np.allclose(pictures[0], TRUTH[11]) and np.allclose(pictures[-1], 0.25)
-    fig = wave_figures.error_maps(TRUTH, TRUTH[2:] + 0.25, 10, 0.5, horizons=(1, 4), magnify=10)
-    assert np.allclose([ax.images[0].get_array() for ax in fig.axes if ax.images][-1], 2.5)
-    assert "error × 10" in [ax.get_ylabel() for ax in fig.axes], "a magnified error says so"
-
-
 def test_errors_over_the_horizon_have_one_line_for_each_result():
     results = {"zero": [{"vrmse": [1.0, 1.0]}], "U-Net": [{"vrmse": [0.1, 0.2]}, {"vrmse": [0.2, 0.3]}]}
     fig = wave_figures.error_over_horizon({"slow": results, "fast": results})
